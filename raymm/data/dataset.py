@@ -16,6 +16,23 @@ Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
+class ModalitySpec:
+    """What a model must know of a modality to build its parameters.
+
+    Attributes:
+        width: columns of a table, components of a sequence's vectors.
+        max_length: most tokens a sample has: the columns of a table, the longest sequence.
+        has_missing: whether any present row of a table lacks a value.
+    """
+
+    name: str
+    kind: Kind
+    width: int
+    max_length: int
+    has_missing: bool = False
+
+
+@dataclass(frozen=True)
 class Modality:
     """One source of a data set: a table of features, or a sequence of vectors.
 

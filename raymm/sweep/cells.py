@@ -1,0 +1,48 @@
+"""Cells: what a sweep is made of, their identity, and what comes of them. Imports no Ray."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from raymm.config import CellConfig, to_dict
+
+SCIENCE_VERSION = 1
+"""Raised by hand whenever a change of the code changes what a cell's numbers mean."""
+
+Status = Literal["finished", "failed", "stopped"]
+
+
+def cell_key(cell: CellConfig, fingerprint: str) -> str:
+    """Hash of all that decides a cell's result: the name of its run, checkpoints and storage folder.
+
+    The data set counts by its fingerprint, not by its address; the number of workers does not count.
+    """
+    decides = to_dict(cell)
+    del decides["data"]["dataset"]
+    text = json.dumps([decides, fingerprint, SCIENCE_VERSION], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What came of one cell.
+
+    Attributes:
+        dataset: name of the data set.
+        key: the cell key.
+        reason: why it failed or was stopped; empty when finished.
+        metrics: final metrics under their stable names; empty unless finished.
+        curve: one mapping per epoch: "epoch", "loss/train", "loss/val", ...
+    """
+
+    cell: CellConfig
+    dataset: str
+    key: str
+    status: Status
+    reason: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[Mapping[str, float], ...] = ()
