@@ -5,7 +5,7 @@ Shapes: B samples in the batch, M modalities, n samples in a block, L tokens, w 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,9 +23,9 @@ class Block:
 
     Attributes:
         modality: index of the modality.
-        samples: (n,) int64, positions in the batch.
+        samples: (n,) int64 positions in the batch, always on the host: layouts are made from them.
         values: (n, L) for a table, (n, L, w) for a sequence; NaN marks a missing value of a table.
-        lengths: (n,) int64 real length of each row where any is shorter than L, else None.
+        lengths: (n,) int64 real length of each row where any is shorter than L, else None; on the host.
     """
 
     modality: int
@@ -62,19 +62,37 @@ class Batch:
         """Places for samples in the batch."""
         return int(self.presence.shape[0])
 
+    @property
+    def device(self) -> torch.device:
+        """Where the values are."""
+        return self.blocks[0].values.device
+
     def to(self, device: torch.device) -> Batch:
-        """The same batch with its tensors on `device`; copies from pinned memory do not block."""
-
-        def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
-
+        """The same batch with its values on `device`; copies from pinned memory do not block."""
         blocks = tuple(
-            Block(
-                block.modality,
-                moved(block.samples),
-                moved(block.values),
-                None if block.lengths is None else moved(block.lengths),
-            )
+            replace(block, values=block.values.to(device, non_blocking=True))
             for block in self.blocks
         )
         return Batch(self.presence, blocks)
+
+
+MOST_PADDING = 0.1
+"""Share of a block's tokens that may be padding."""
+
+
+def cut_by_length(lengths: NDArray[np.int64]) -> list[slice]:
+    """Cut ascending lengths into runs that, padded to their longest, waste at most `MOST_PADDING`.
+
+    Args:
+        lengths: (n,) ascending, each 1 or more.
+
+    Returns:
+        Slices that follow one another and cover all n.
+    """
+    runs, start, total = [], 0, 0
+    for stop, length in enumerate(lengths.tolist(), start=1):
+        if total + length < (1 - MOST_PADDING) * length * (stop - start):
+            runs.append(slice(start, stop - 1))
+            start, total = stop - 1, 0
+        total += length
+    return [*runs, slice(start, len(lengths))]

@@ -1,0 +1,63 @@
+"""What every fusion model offers to the loss, the metrics and the training loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from raymm.config import ModelConfig
+from raymm.data.batch import Batch
+from raymm.data.dataset import ModalitySpec
+from raymm.models.attention import on_device
+from raymm.models.channels import Channel
+from raymm.models.embeddings import Embeddings
+from raymm.models.layers import TransformerBlock
+from raymm.models.tokens import Tokenizer
+
+
+class FusionModel(nn.Module, ABC):
+    """A model that embeds samples with holes.
+
+    Attributes:
+        members: the modalities behind each embedding, the M unimodal ones first.
+        pairs: the pairs of embeddings that the contrastive loss compares.
+    """
+
+    members: tuple[Channel, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+    def __init__(self, specs: Sequence[ModalitySpec], config: ModelConfig) -> None:
+        super().__init__()
+        self.specs, self.config = tuple(specs), config
+        self.tokenizer = Tokenizer(specs, config.width)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                config.width, config.heads, config.head_size, config.feedforward_factor
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.width, bias=False)
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Embeddings:
+        """All embeddings of a batch, K of width d."""
+
+    @abstractmethod
+    def fusion(self, embeddings: Embeddings) -> Tensor:
+        """The embedding of everything that is present, (B, d); of no meaning where nothing is."""
+
+    @abstractmethod
+    def exists(self, presence: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which embedding exists for which sample: (B, M) presence -> (K, B)."""
+
+    def collect(self, pooled: Tensor, places: Tensor, batch: Batch) -> Embeddings:
+        """Put pooled rows (N, d) at their places (N,) of the flattened (K, B) grid."""
+        exists = on_device(torch.from_numpy(self.exists(batch.presence)), pooled.device)
+        grid = pooled.new_zeros(exists.numel(), pooled.shape[-1])
+        vectors = grid.index_copy(0, places, pooled).unflatten(0, exists.shape)
+        return Embeddings(vectors, exists)

@@ -1,0 +1,99 @@
+"""The attention kernels behind the ragged stream, one set for each kind of device.
+
+All take and return the log-sum-exp, natural log, of each query's scores: partial results are merged by
+it, and a backward pass given the merged one yields a segment's exact share of the gradient.
+
+Shapes: n samples, H heads, Lq queries, Lk keys, D head size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class PackedPlan:
+    """Placeholder for the variable-length layout; filled in by the GPU path."""
+
+    query_rows: Tensor
+
+
+def dense_forward(
+    query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Softmax attention of a dense block.
+
+    Args:
+        query: (n, H, Lq, D). key, value: (n, H, Lk, D).
+        lengths: (n,) number of real keys of each sample; None where all Lk are.
+
+    Returns:
+        The output (n, H, Lq, D) and the log-sum-exp of the scaled scores (n, H, Lq) in float32.
+    """
+    mask = _key_mask(query, key, lengths)
+    if query.device.type == "cpu":
+        return _aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
+            query, key, value, attn_mask=mask
+        )
+    scores = _scores(query, key, mask)
+    lse = scores.logsumexp(-1)
+    return (scores - lse.unsqueeze(-1)).exp().to(value.dtype) @ value, lse
+
+
+def dense_backward(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    lengths: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `dense_forward` by query, key and value.
+
+    `out` and `lse` may be those of a softmax over more keys than this block's; the gradients are then
+    this block's share.
+    """
+    mask = _key_mask(query, key, lengths)
+    if query.device.type == "cpu":
+        return _aten._scaled_dot_product_flash_attention_for_cpu_backward(  # type: ignore[no-any-return]
+            grad, query, key, value, out, lse, 0.0, False, attn_mask=mask
+        )
+    weights = (_scores(query, key, mask) - lse.unsqueeze(-1)).exp()
+    grad_value = weights.to(grad.dtype).transpose(-1, -2) @ grad
+    shared = (grad * out).sum(-1, keepdim=True).float()
+    grad_scores = (weights * ((grad @ value.transpose(-1, -2)).float() - shared)).to(query.dtype)
+    grad_scores = grad_scores * query.shape[-1] ** -0.5
+    return grad_scores @ key, grad_scores.transpose(-1, -2) @ query, grad_value
+
+
+def _scores(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+    scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
+    return scores if mask is None else scores + mask.float()
+
+
+def _key_mask(query: Tensor, key: Tensor, lengths: Tensor | None) -> Tensor | None:
+    """(n, 1, Lq, Lk) additive mask that hides padded keys, broadcast over the queries."""
+    if lengths is None:
+        return None
+    padded = torch.arange(key.shape[2], device=key.device) >= lengths[:, None]
+    mask = torch.zeros(padded.shape, dtype=query.dtype, device=key.device)
+    mask = mask.masked_fill_(padded, -torch.inf)
+    return mask[:, None, None, :].expand(-1, 1, query.shape[2], -1)
+
+
+def packed_forward(qkv: Tensor, plan: PackedPlan) -> tuple[Tensor, Tensor]:
+    """Filled in by the GPU path."""
+    raise AssertionError
+
+
+def packed_backward(
+    grad: Tensor, qkv: Tensor, out: Tensor, lse: Tensor, plan: PackedPlan
+) -> Tensor:
+    """Filled in by the GPU path."""
+    raise AssertionError
