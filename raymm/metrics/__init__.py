@@ -1,0 +1,1 @@
+"""What a trained model's embeddings are worth: geometry, retrieval, linear probes."""

@@ -1,0 +1,171 @@
+"""Linear probes: how much of a label a linear model reads off the fusion embeddings (SMDF 5.3).
+
+Shapes: n samples of a split, d components, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+
+from raymm.data.dataset import Task
+from raymm.errors import DataError, TrainingError
+from raymm.metrics.least_absolute import Floats, fit_least_absolute, predict
+
+Codes = NDArray[np.int64]
+Labels = NDArray[np.int64] | NDArray[np.floating]
+Split = tuple[NDArray[np.floating], Labels]
+"""Fusion embeddings (n, d) of a split, and its labels (n,): class codes, or targets."""
+
+PENALTIES = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4)
+"""L2 penalties p in `mean loss + p / 2 |w|^2`, strongest first: each fit starts at the last."""
+ITERATIONS = (1_000, 10_000)
+"""Iterations of a logistic regression tried, each from where the last stood, before giving up."""
+
+
+def probe_metrics(
+    task: Task, classes_count: int, train: Split, validation: Split, test: Split
+) -> dict[str, float]:
+    """Fit a linear probe on the train split and score it on the test split.
+
+    Embeddings are standardised with the train split's statistics. The L2 penalty is the one of
+    `PENALTIES` with the lowest validation loss. Unlabelled samples (-1, NaN) are left out.
+
+    Classification fits a multinomial logistic regression. A class that the train split has no
+    labelled sample of cannot be learnt by any probe: in the test split its samples count as wrong
+    in the accuracy, its average precision is that of constant scores, and it stays out of the
+    cross-entropy, which would be infinite. Regression fits the L1 loss.
+
+    Args:
+        task: "classification" or "regression".
+        classes_count: C, for classification; codes are 0..C-1.
+        train: embeddings and labels the probe is fitted on.
+        validation: those that choose the penalty.
+        test: those that are scored.
+
+    Returns:
+        Classification: "probe/loss" (cross-entropy, nats), "probe/auprc" (average precision, mean
+        over the classes present in the test split), "probe/accuracy". Regression: "probe/loss"
+        (mean absolute error in the label's unit), "probe/pearson" (nan if either side is constant).
+
+    Raises:
+        DataError: a split has no labelled sample to use, or the train split has a single class.
+        TrainingError: the embeddings are not finite, or a fit does not converge.
+    """
+    splits = {"train": train, "validation": validation, "test": test}
+    labelled = {name: _labelled(split, name) for name, split in splits.items()}
+    features = _standardised(*(labelled[name][0] for name in splits))
+    labels = [labelled[name][1] for name in splits]
+    if task == "classification":
+        codes = [label.astype(np.int64) for label in labels]
+        return _classification(classes_count, features, codes)
+    return _regression(features, [label.astype(np.float64) for label in labels])
+
+
+def _labelled(split: Split, name: str) -> tuple[Floats, Labels]:
+    x, y = split
+    if not np.isfinite(x).all():
+        raise TrainingError(
+            f"Fusion embeddings of the {name} split are not finite, so no probe can be fitted. "
+            "Lower the learning rate, or train in fp32."
+        )
+    known = y >= 0 if np.issubdtype(y.dtype, np.integer) else ~np.isnan(y)
+    if not known.any():
+        raise DataError(
+            f"None of the {len(y)} samples of the {name} split has a label, so the probe cannot be "
+            "fitted and scored. Label more samples, enlarge the split, or lower the sparsity."
+        )
+    return x[known].astype(np.float64), y[known]
+
+
+def _standardised(train: Floats, *others: Floats) -> list[Floats]:
+    mean, spread = train.mean(axis=0), train.std(axis=0)
+    # A component that varies only by float32's rounding is constant: scaled up, it would be noise.
+    constant = spread <= np.finfo(np.float32).eps * np.abs(mean)
+    scale = np.where(constant, 1.0, spread)
+    return [np.where(constant, 0.0, (x - mean) / scale) for x in (train, *others)]
+
+
+def _classification(count: int, x: list[Floats], y: list[Codes]) -> dict[str, float]:
+    seen = np.unique(y[0])
+    if len(seen) < 2:
+        raise DataError(
+            f"The train split's labelled samples are all of class {seen[0]}, so there is nothing "
+            "for the probe to tell apart. Use another label, more data, or a lower sparsity."
+        )
+    if not np.isin(y[1], seen).any() or not np.isin(y[2], seen).any():
+        raise DataError(
+            "No class of the train split appears in both validation and test split, so the probe "
+            "cannot be chosen and scored. Enlarge the splits or use a label with fewer classes."
+        )
+    model = LogisticRegression(warm_start=True, tol=1e-5)
+    best_loss, best = math.inf, np.empty((0, count))
+    for penalty in PENALTIES:
+        _fit_logistic(model, x[0], y[0], penalty)
+        validation_loss = _cross_entropy(_log_probabilities(model, x[1], count), y[1], seen)
+        if validation_loss < best_loss:
+            best_loss, best = validation_loss, _log_probabilities(model, x[2], count)
+    present = np.unique(y[2])
+    precisions = [average_precision_score(y[2] == code, np.exp(best[:, code])) for code in present]
+    return {
+        "probe/loss": _cross_entropy(best, y[2], seen),
+        "probe/auprc": float(np.mean(precisions)),
+        "probe/accuracy": float((best.argmax(axis=1) == y[2]).mean()),
+    }
+
+
+def _fit_logistic(model: LogisticRegression, x: Floats, y: Codes, penalty: float) -> None:
+    problem = ""
+    for iterations in ITERATIONS:
+        model.set_params(C=1 / (penalty * len(y)), max_iter=iterations)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            model.fit(x, y)
+        problem = "; ".join(str(warning.message) for warning in caught)
+        if not problem:
+            return
+    raise TrainingError(
+        f"The classification probe did not converge in {sum(ITERATIONS):,} iterations at L2 "
+        f"penalty {penalty:g} ({problem}). Look for extreme values in the embeddings."
+    )
+
+
+def _log_probabilities(model: LogisticRegression, x: Floats, count: int) -> Floats:
+    """Log-probabilities (n, C) without the underflow of `log(predict_proba)`; -inf if unseen."""
+    scores = model.decision_function(x)
+    if scores.ndim == 1:  # two classes: the score of the second against the first
+        scores = np.stack([np.zeros_like(scores), scores], axis=1)
+    full = np.full((len(x), count), -np.inf)
+    full[:, model.classes_] = log_softmax(scores, axis=1)
+    return full
+
+
+def _cross_entropy(log_probabilities: Floats, codes: Codes, seen: Codes) -> float:
+    learnable = np.flatnonzero(np.isin(codes, seen))
+    return float(-log_probabilities[learnable, codes[learnable]].mean())
+
+
+def _regression(x: list[Floats], y: list[Floats]) -> dict[str, float]:
+    centre, scale = float(np.median(y[0])), float(y[0].std()) or 1.0
+    target = (y[0] - centre) / scale
+    best_loss, best, solution = math.inf, y[2], None
+    for penalty in PENALTIES:
+        solution = fit_least_absolute(x[0], target, penalty, solution)
+        validation_loss = float(np.abs(predict(x[1], solution) * scale + centre - y[1]).mean())
+        if validation_loss < best_loss:
+            best_loss, best = validation_loss, predict(x[2], solution) * scale + centre
+    return {"probe/loss": float(np.abs(best - y[2]).mean()), "probe/pearson": _pearson(best, y[2])}
+
+
+def _pearson(x: Floats, y: Floats) -> float:
+    # By hand: scipy warns of constants and refuses single samples; here both are just undefined.
+    x, y = x - x.mean(), y - y.mean()
+    norm = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / norm if norm > 0 else math.nan
