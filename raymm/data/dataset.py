@@ -64,7 +64,8 @@ class Label:
     """What the probes predict.
 
     Attributes:
-        values: (samples,) class codes as int64 (-1: unlabelled), or float32 targets (NaN: unlabelled).
+        values: (samples,) class codes as int64 (-1: unlabelled), or float32 targets
+            (NaN: unlabelled).
         classes: class names in code order; empty for regression.
     """
 
@@ -81,6 +82,7 @@ class Dataset:
     Attributes:
         ids: (samples,) sample ids as strings, unique, in ascending order.
         fingerprint: hash of the ids, the modalities in use with their values, and the label.
+        licence: under which the data may be used; empty if nobody said.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Dataset:
     modalities: tuple[Modality, ...]
     label: Label | None
     fingerprint: str
+    licence: str = ""
 
     def presence(self) -> NDArray[np.bool_]:
         """Which sample has which modality, (samples, modalities)."""

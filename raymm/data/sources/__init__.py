@@ -1,0 +1,43 @@
+"""Where data sets come from: the built-in one, and folders of your own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from raymm.data.dataset import Dataset
+from raymm.data.sources import digits
+from raymm.data.sources.folder import load_folder
+from raymm.errors import DataError, nearest
+
+BUILT_IN = {"digits": digits.verified_folder}
+
+
+def resolve(dataset: str) -> str:
+    """The folder or address of a data set: of a built-in name, or the one given.
+
+    Raises:
+        DataError: there is neither a built-in data set nor a folder of that name.
+    """
+    if dataset in BUILT_IN:
+        return str(BUILT_IN[dataset]())
+    if "://" in dataset or Path(dataset).exists():
+        return dataset
+    raise DataError(
+        f"There is neither a built-in data set nor a folder '{dataset}': "
+        + nearest(dataset, BUILT_IN)
+    )
+
+
+def load_dataset(dataset: str, modalities: Sequence[str] = (), label: str | None = None) -> Dataset:
+    """Load a data set.
+
+    Args:
+        dataset: built-in name, or a folder / s3:// address of tables.
+        modalities: modalities used, in this order; empty means the data set's default.
+        label: label column; None means the data set's default.
+
+    Raises:
+        DataError: it is not there or cannot be used; the message names the place and the remedy.
+    """
+    return load_folder(resolve(dataset), modalities, label)

@@ -1,0 +1,135 @@
+"""A data set made ready for one cell: masked, split, standardised, laid out for fast batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raymm.data.batch import Batch, Block
+from raymm.data.blocks import like_lengths, padded_index
+from raymm.data.dataset import Kind, ModalitySpec, Task
+
+
+@dataclass(frozen=True)
+class Column:
+    """One modality of a split, stored flat: only the samples that have it.
+
+    Attributes:
+        row_of: (n,) row of each sample of the split; -1 where it lacks the modality.
+        values: (rows, columns) for a table, (total vectors, width) for a sequence.
+        offsets: (rows + 1,) first vector of each row of a sequence; None for a table.
+    """
+
+    kind: Kind
+    row_of: NDArray[np.int64]
+    values: Tensor
+    offsets: NDArray[np.int64] | None
+
+    def blocks(self, modality: int, positions: NDArray[np.int64]) -> tuple[Block, ...]:
+        """The blocks of a batch, at least one.
+
+        Args:
+            modality: index of the modality.
+            positions: (B,) samples of the split; -1 is padding.
+        """
+        rows = np.where(positions >= 0, self.row_of[positions], -1)
+        samples = np.flatnonzero(rows >= 0)
+        rows = rows[samples]
+        if self.offsets is None:
+            values = self.values[torch.from_numpy(rows)]
+            return (Block(modality, torch.from_numpy(samples), values),)
+        if not len(rows):
+            none = self.values.new_zeros((0, 1, self.values.shape[1]))
+            return (Block(modality, torch.from_numpy(samples), none),)
+        return self._sequences(modality, samples, rows, self.offsets)
+
+    def _sequences(
+        self,
+        modality: int,
+        samples: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+    ) -> tuple[Block, ...]:
+        starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
+        blocks = []
+        for chosen in like_lengths(lengths):
+            index, padding = padded_index(starts[chosen], lengths[chosen])
+            values = self.values[torch.from_numpy(index)]
+            real = None
+            if padding.any():
+                values[torch.from_numpy(padding)] = 0
+                real = torch.from_numpy(lengths[chosen])
+            blocks.append(Block(modality, torch.from_numpy(samples[chosen]), values, real))
+        return tuple(blocks)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one split.
+
+    Attributes:
+        ids: (n,) sample ids, ascending.
+        presence: (n, modalities) which sample has which modality; every row has one at least.
+        labels: (n,) int64 class codes (-1: unlabelled) or float32 targets (NaN: unlabelled); None
+            if the data set has no label.
+        columns: the modalities, in order.
+    """
+
+    ids: NDArray[np.str_]
+    presence: NDArray[np.bool_]
+    labels: NDArray[np.int64] | NDArray[np.float32] | None
+    columns: tuple[Column, ...]
+
+    @property
+    def size(self) -> int:
+        """Samples in the split."""
+        return len(self.ids)
+
+    def batch(self, positions: NDArray[np.int64]) -> Batch:
+        """Assemble a batch.
+
+        Args:
+            positions: (B,) samples of the split; -1 is padding, a place that no sample takes.
+        """
+        presence = self.presence[positions] & (positions >= 0)[:, None]
+        blocks = (
+            block
+            for modality, column in enumerate(self.columns)
+            for block in column.blocks(modality, positions)
+        )
+        return Batch(presence, tuple(blocks))
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """What one cell trains and is measured on.
+
+    Attributes:
+        name: of the data set.
+        fingerprint: of the data set.
+        specs: what a model must know of each modality.
+        label: name of the label; None if the data set has none, and then `task` is None too.
+        classes: class names in code order; empty for regression.
+        sparsity_natural: share of (sample, modality) pairs missing in the data itself.
+        sparsity_masked: the same after the mask, over all samples.
+        sparsity_realised: the same once samples left with nothing are dropped.
+        samples_dropped: samples that the mask left with nothing.
+    """
+
+    name: str
+    fingerprint: str
+    specs: tuple[ModalitySpec, ...]
+    train: Split
+    validation: Split
+    test: Split
+    label: str | None
+    task: Task | None
+    classes: tuple[str, ...]
+    sparsity_natural: float
+    sparsity_masked: float
+    sparsity_realised: float
+    samples_dropped: int

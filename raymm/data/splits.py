@@ -1,0 +1,28 @@
+"""Train, validation and test: a sample's split is decided by its id and the split seed alone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raymm.data.hashing import uniforms
+
+TRAIN: Final = 0
+VALIDATION: Final = 1
+TEST: Final = 2
+SPLIT_NAMES: Final = ("train", "validation", "test")
+
+
+def assign(
+    ids: NDArray[np.str_], *, seed: int, validation_fraction: float, test_fraction: float
+) -> NDArray[np.int64]:
+    """Split of each sample, (samples,): TRAIN, VALIDATION or TEST.
+
+    A sample's split does not change when others are added or dropped, so the fractions are met on
+    average, not exactly. The test split does not depend on the validation fraction.
+    """
+    place = uniforms(ids, "split", seed)
+    held_out = np.where(place < test_fraction, TEST, VALIDATION)
+    return np.where(place < test_fraction + validation_fraction, held_out, TRAIN).astype(np.int64)
