@@ -70,6 +70,12 @@ class LabelColumns:
                 "in all tables."
             )
             return None
+        strangers = len(self.table.ids) - int((rows >= 0).sum())
+        if strangers:
+            problems.warning(
+                f"{self.table.where}: {strangers:,} of its {len(self.table.ids):,} ids have none "
+                "of the modalities in use and play no part."
+            )
         values = _decoded(self.table.columns.column(column))
         found = values.take(pa.array(rows, mask=rows < 0))
         try:

@@ -162,15 +162,15 @@ def _note_constants(raw: RawModality, where: str, problems: Problems) -> None:
     spread = np.nanstd(values, axis=0, dtype=np.float64)
     distance = np.nanmax(np.abs(values - np.nanmean(values, axis=0, dtype=np.float64)), axis=0)
     remarks = {
-        "hold no value at all: they carry nothing": names[~filled],
-        "have one value only: they become 0": filled_names[constant],
-        f"hold values over {OUTLIER:.0f} standard deviations from their mean: mistakes of "
-        "measurement or unit?": filled_names[~constant & (distance > OUTLIER * spread)],
+        "hold no value at all and carry nothing": names[~filled],
+        "have one value only and become 0": filled_names[constant],
+        f"hold a value over {OUTLIER:.0f} standard deviations from their mean, a mistake of "
+        "measurement or unit perhaps": filled_names[~constant & (distance > OUTLIER * spread)],
     }
     for remark, columns in remarks.items():
         if len(columns):
             count = f"{len(columns):,} of {len(names):,} columns"
-            problems.warning(f"{where}: {count} {remark} {some(columns.tolist())}.")
+            problems.warning(f"{where}: {count} {remark}: {some(columns.tolist())}.")
 
 
 def _is_list(kind: pa.DataType) -> bool:
