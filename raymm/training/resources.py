@@ -1,0 +1,32 @@
+"""What a training takes of the machine."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import torch
+
+GIB = 2.0**30
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start a new peak; a warm worker's memory of earlier cells must not count for the next."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")
+
+
+def peak_memory_gib(device: torch.device) -> float:
+    """Peak since the reset: allocated GPU memory, or this process's resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / GIB
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / GIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
