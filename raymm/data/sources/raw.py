@@ -151,7 +151,7 @@ def _note_constants(raw: RawModality, where: str, problems: Problems) -> None:
         return
     names = np.array(raw.columns)
     filled = ~np.isnan(raw.values).all(axis=0)
-    values, filled_names = raw.values[:, filled], names[filled]
+    values, filled_names = raw.values[:, filled].astype(np.float64), names[filled]
     constant = np.nanmin(values, axis=0) == np.nanmax(values, axis=0)
     if constant.all():
         problems.error(
@@ -159,8 +159,8 @@ def _note_constants(raw: RawModality, where: str, problems: Problems) -> None:
             f"({len(raw.ids):,} samples). Remove the table, or check how it was written."
         )
         return
-    spread = np.nanstd(values, axis=0, dtype=np.float64)
-    distance = np.nanmax(np.abs(values - np.nanmean(values, axis=0, dtype=np.float64)), axis=0)
+    distance = np.nanmax(np.abs(values - np.nanmean(values, axis=0)), axis=0)
+    spread = np.nanstd(values, axis=0)
     remarks = {
         "hold no value at all and carry nothing": names[~filled],
         "have one value only and become 0": filled_names[constant],
