@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from raymm.data.dataset import Dataset, Label, Modality
-from raymm.data.problems import Problem
 from raymm.data.sources import resolve
 from raymm.data.sources.folder import Survey, survey_folder
 
@@ -57,7 +56,7 @@ def _parts(survey: Survey) -> list[RenderableType]:
     elif survey.candidates:
         parts += [_section("Label columns"), _candidates(survey.candidates)]
     if survey.problems:
-        parts += [_section("Problems"), _problems(survey.problems)]
+        parts += [_section("Problems"), _problems(survey)]
     return [*parts, Text(), _verdict(survey)]
 
 
@@ -195,14 +194,16 @@ def _balance(label: Label, known: NDArray[np.int64] | NDArray[np.float32]) -> st
     return ", ".join(shown) + (f", {more:,} more classes" if more else "")
 
 
-def _problems(problems: Sequence[Problem]) -> Padding:
+def _problems(survey: Survey) -> Padding:
+    """Errors first; files are named as they are called in the folder."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for severity in STYLES:
-        for problem in problems:
+        for problem in survey.problems:
             if problem.severity == severity:
-                table.add_row(Text(severity, style=STYLES[severity]), Text(problem.message))
+                message = problem.message.replace(f"{survey.address}/", "")
+                table.add_row(Text(severity, style=STYLES[severity]), Text(message))
     return _indented(table)
 
 

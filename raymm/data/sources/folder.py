@@ -37,12 +37,14 @@ class Survey:
     """All that was found in a folder, right or wrong.
 
     Attributes:
+        address: of the folder.
         dataset: what can be used; its label is None where there is none, or none was chosen.
         candidates: every label column that can be used, where none was chosen; else empty.
         emptied: modality -> rows without any value.
         problems: all that is wrong, in the order found.
     """
 
+    address: str
     dataset: Dataset
     candidates: tuple[Label, ...]
     emptied: dict[str, int]
@@ -195,7 +197,7 @@ def _assemble(
         name, ids, modalities, label, fingerprint(ids, modalities, label), manifest.licence
     )
     emptied = {raw.name: raw.emptied for raw in raws}
-    return Survey(dataset, candidates, emptied, tuple(problems.found))
+    return Survey(place.address, dataset, candidates, emptied, tuple(problems.found))
 
 
 def _laid_out(raw: RawModality, ids: np.ndarray) -> Modality:

@@ -129,7 +129,9 @@ def _targets(name: str, values: pa.Array, where: str) -> Label:
     targets = pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     if np.isinf(targets).any():
         count = int(np.isinf(targets).sum())
-        raise DataError(f"{where} is infinite for {count:,} samples. Give numbers, or nothing.")
+        raise DataError(
+            f"{where} is infinite for some samples ({count:,}). Give numbers, or nothing."
+        )
     known = targets[~np.isnan(targets)]
     if not len(known) or (known == known[0]).all():
         seen = f"is {known[0]:g} for every sample" if len(known) else "is empty for every sample"

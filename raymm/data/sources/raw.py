@@ -103,7 +103,7 @@ def _sequence(name: str, table: Table) -> RawModality:
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
     vectors = pc.list_flatten(column)
     if vectors.null_count:
-        raise DataError(f"{where} has {vectors.null_count:,} vectors that are null. Remove them.")
+        raise DataError(f"{where} holds null vectors ({vectors.null_count:,}). Remove them.")
     widths = pc.unique(pc.list_value_length(vectors)).to_pylist()
     if len(widths) > 1:
         raise DataError(
@@ -135,8 +135,8 @@ def _note_infinities(raw: RawModality, table: Table, problems: Problems) -> None
     if count:
         columns = [raw.columns[index] for index in np.flatnonzero(infinite.any(axis=0))]
         problems.error(
-            f"{table.where} holds {count:,} values that are infinite, or too large for float32, in "
-            f"{len(columns)} of {len(raw.columns)} columns: {some(columns)}. Replace them by "
+            f"{table.where} holds values that are infinite, or too large for float32 ({count:,}, "
+            f"in {len(columns)} of {len(raw.columns)} columns): {some(columns)}. Replace them by "
             "numbers, or by nothing if they are missing."
         )
 

@@ -146,7 +146,7 @@ def _ids(values: pa.Array, where: str, column: str) -> NDArray[np.str_]:
     if len(unique) < len(ids):
         repeated = unique[counts > 1].tolist()
         raise DataError(
-            f"{where}: {len(repeated):,} sample ids stand in several rows: {some(repeated)} "
+            f"{where}: sample ids that stand in several rows: {some(repeated)} "
             f"(column '{column}'). Keep one row for each sample; if another column holds the ids, "
             "name it as `id` in dataset.toml."
         )

@@ -76,7 +76,7 @@ def test_the_manifest_overrules_the_guess(tmp_path: Path) -> None:
         ([1.5, 1.5], "is 1.5 for every sample"),
         ([np.nan, np.nan], "is empty for every sample"),
         ([None, None], "is empty"),
-        ([0.5, np.inf], "is infinite for 1 samples"),
+        ([0.5, np.inf], r"is infinite for some samples \(1\)"),
         (pd.to_datetime(["2020-01-01", "2021-01-01"]), r"is of type timestamp.*convert the column"),
     ],
 )
