@@ -1,0 +1,1 @@
+"""Tables, figures and sentences from the results of a sweep."""

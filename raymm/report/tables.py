@@ -1,0 +1,111 @@
+"""Results as tables: a row per cell, and a row per condition and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import pandas as pd
+
+from raymm.errors import SweepError
+from raymm.report.names import model_place, ordered_metrics
+from raymm.report.statistics import interval, mean_std
+from raymm.sweep.cells import CellResult
+
+CELL_COLUMNS = (
+    "dataset",
+    "model",
+    "sparsity",
+    "seed",
+    "cell_key",
+    "status",
+    "reason",
+    "mask_seed",
+    "split_seed",
+)
+SUMMARY_COLUMNS = (
+    "dataset", "model", "sparsity", "metric", "mean", "std", "n", "ci_low", "ci_high",
+)  # fmt: skip
+
+
+def ordered_results(results: Sequence[CellResult]) -> list[CellResult]:
+    """Results by data set, model, sparsity and seed, whatever order they came in.
+
+    Raises:
+        SweepError: two results stand for the same condition and seeds: no table tells them apart.
+    """
+    by_place: dict[tuple[str, tuple[int, str], float, int, int, int], CellResult] = {}
+    for result in results:
+        cell = result.cell
+        place = (
+            result.dataset,
+            model_place(cell.model.name),
+            cell.data.sparsity,
+            cell.train.seed,
+            cell.data.mask_seed,
+            cell.data.split_seed,
+        )
+        if place in by_place:
+            raise SweepError(
+                f"Cells {by_place[place].key} and {result.key} both stand for {result.dataset}, "
+                f"{cell.model.name}, sparsity {cell.data.sparsity}, seed {cell.train.seed}. "
+                "Report cells of different settings separately, under another --name."
+            )
+        by_place[place] = result
+    return [by_place[place] for place in sorted(by_place)]
+
+
+def cells_frame(results: Sequence[CellResult]) -> pd.DataFrame:
+    """A row per cell: `CELL_COLUMNS`, then the metrics in their stable order, nan where absent.
+
+    Raises:
+        SweepError: two results stand for the same condition and seeds.
+    """
+    results = ordered_results(results)
+    metrics = ordered_metrics(name for result in results for name in result.metrics)
+    rows = [
+        (
+            result.dataset,
+            result.cell.model.name,
+            result.cell.data.sparsity,
+            result.cell.train.seed,
+            result.key,
+            result.status,
+            result.reason,
+            result.cell.data.mask_seed,
+            result.cell.data.split_seed,
+            *(float(result.metrics.get(name, float("nan"))) for name in metrics),
+        )
+        for result in results
+    ]
+    return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *metrics])
+
+
+def metric_columns(cells: pd.DataFrame) -> list[str]:
+    """The metrics among the columns of `cells_frame`."""
+    return [str(column) for column in cells.columns if column not in CELL_COLUMNS]
+
+
+def conditions(cells: pd.DataFrame) -> Iterator[tuple[str, str, float, pd.DataFrame]]:
+    """Data set, model, sparsity and the finished cells of each condition, in the cells' order."""
+    finished = cells[cells["status"] == "finished"]
+    for place, rows in finished.groupby(["dataset", "model", "sparsity"], sort=False):
+        dataset, model, sparsity = cast(tuple[str, str, float], place)
+        yield dataset, model, sparsity, rows
+
+
+def summary_frame(cells: pd.DataFrame) -> pd.DataFrame:
+    """A row per condition and metric: `SUMMARY_COLUMNS`, over the seeds that have the metric.
+
+    `std` has ddof = 1; `ci_low` and `ci_high` are Student's 95 % interval of the mean (see
+    `raymm.report.statistics` for why not the bootstrap). All three are nan with one seed. A metric
+    that no seed of a condition has makes no row.
+    """
+    rows = []
+    for dataset, model, sparsity, seeds in conditions(cells):
+        for metric in metric_columns(cells):
+            values = seeds[metric].dropna().to_list()
+            if values:
+                spread = (*mean_std(values), len(values), *interval(values))
+                rows.append((dataset, model, sparsity, metric, *spread))
+    return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))

@@ -1,0 +1,66 @@
+"""The table that ends a sweep in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from raymm.report.grids import Grid, metric_grid, seeds_of
+from raymm.report.names import MAIN_PROBES, directed_label, model_label
+from raymm.report.tables import cells_frame
+from raymm.sweep.cells import CellResult
+
+
+def summary_table(results: Sequence[CellResult], metrics: Sequence[str] | None = None) -> Table:
+    """Mean and standard deviation over seeds: models down, sparsities across, a block per metric.
+
+    Three models and five sparsities fit into 80 columns. The best mean of a column is bold.
+
+    Args:
+        results: the cells of a sweep, failed ones too.
+        metrics: a block each; None for the main probe metric and the mean median rank.
+
+    Raises:
+        SweepError: two results stand for the same condition and seeds.
+    """
+    cells = cells_frame(results)
+    wanted = (*MAIN_PROBES, "rank/median_mean") if metrics is None else metrics
+    blocks = Table.grid()
+    for dataset in cells["dataset"].unique():
+        for metric in wanted:
+            grid = metric_grid(cells, dataset, metric)
+            if grid is not None:
+                blocks.add_row(_block(grid, dataset))
+    blocks.add_row(Text(_footnote(cells), style="dim"))
+    return blocks
+
+
+def _block(grid: Grid, dataset: str) -> Table:
+    table = Table(box=box.SIMPLE, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    table.title = f"{directed_label(grid.metric)}, {dataset}"
+    table.add_column("model")
+    for sparsity in grid.sparsities:
+        table.add_column(f"S = {sparsity:g}", justify="right", no_wrap=True)
+    for model in grid.models:
+        row = [Text(model_label(model))]
+        for sparsity in grid.sparsities:
+            entry = grid.entries.get((model, sparsity))
+            style = "bold" if grid.leads(model, sparsity) else ""
+            row.append(Text("-" if entry is None else str(entry), style=style))
+        table.add_row(*row)
+    return table
+
+
+def _footnote(cells: pd.DataFrame) -> str:
+    fewest, most = seeds_of(cells)
+    if most == 0:
+        return "No cell finished."
+    seeds = f"{most} seed{'s' if most > 1 else ''}"
+    if fewest < most:
+        seeds = f"{fewest} to {seeds}"
+    spread = "mean ± standard deviation over" if most > 1 else "of"
+    return f"{spread} {seeds}; bold: best mean; -: no finished cell"
