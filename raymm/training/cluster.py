@@ -1,0 +1,121 @@
+"""The Ray a sweep runs on: start or join it, and count what it can hold."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from raymm.errors import SweepError
+
+LOCAL_ONLY = {
+    # On one machine nothing is preempted and nobody scrapes metrics; each has its cost.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+EVERYWHERE = {
+    # Without a word on it, ray.init writes a token file that a later `ray start` then insists on.
+    "RAY_AUTH_MODE": "disabled",
+    # How soon a dead worker is noticed and a finished group ends.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    # Tune's own progress tables; the sweep has its own.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
+NOISY = ("ray", "ray.train", "ray.tune", "ray.data")
+
+
+@contextmanager
+def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None]:
+    """Be connected to the cluster at `address`, or to a Ray started for the purpose if it is None.
+
+    What the user has set in the environment is left as it is.
+
+    Raises:
+        SweepError: there is no cluster at the address.
+    """
+    chosen = EVERYWHERE if address else EVERYWHERE | LOCAL_ONLY
+    added = {name: value for name, value in chosen.items() if name not in os.environ}
+    os.environ.update(added)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        options |= {"include_dashboard": False, "num_cpus": num_cpus}
+    try:
+        ray.init(address=address or "local", **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise SweepError(
+            f"There is no Ray cluster at --address {address}: {error}. Give the address of a "
+            "running cluster ('auto' on one of its machines), or leave --address out to start a "
+            "local one."
+        ) from error
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def workers_that_fit(
+    nodes: list[Mapping[str, float]], needs: Mapping[str, float], growth: Mapping[str, float] | None
+) -> int:
+    """How many workers the cluster can hold: on the nodes it has, or on what it may grow to.
+
+    Args:
+        nodes: resources of each node that is alive.
+        needs: resources of one worker.
+        growth: most of each resource that autoscaling allows; None without autoscaling.
+    """
+
+    def held(resources: Mapping[str, float]) -> int:
+        return min(int(resources.get(name, 0.0) // need) for name, need in needs.items() if need)
+
+    now = sum(held(node) for node in nodes)
+    return max(now, held(growth)) if growth else now
+
+
+def groups_that_fit(workers: int, resources: Mapping[str, float], gpu: str | None) -> int:
+    """How many groups of `workers` the connected cluster can hold.
+
+    Args:
+        resources: of one worker.
+        gpu: the kind asked for; None or "any" if it does not matter.
+
+    Raises:
+        SweepError: not even one; says what there is.
+    """
+    needs = dict(resources)
+    if gpu not in (None, "any"):
+        needs[f"accelerator_type:{gpu}"] = 0.001
+    alive: Any = ray.nodes  # Ray leaves it untyped
+    nodes = [node["Resources"] for node in alive() if node["Alive"]]
+    growth = ray._private.state.state.get_max_resources_from_cluster_config()
+    groups = workers_that_fit(nodes, needs, growth) // workers
+    if groups:
+        return groups
+    kinds = sorted(
+        {name for node in nodes for name in node if name.startswith("accelerator_type:")}
+    )
+    has = ", ".join(
+        f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in ("CPU", "GPU")
+    )
+    raise SweepError(
+        f"No cell can be placed: it needs {workers} worker(s) of {_listed(needs)} each, and the "
+        f"cluster has {has} on {len(nodes)} node(s), GPU kinds: "
+        f"{', '.join(kind.split(':')[1] for kind in kinds) or 'none'}. Lower --workers-per-cell or "
+        "--cpus-per-worker, choose a --gpu kind that is there, or add nodes."
+    )
+
+
+def _listed(needs: Mapping[str, float]) -> str:
+    return ", ".join(
+        name.split(":")[1] if name.startswith("accelerator_type:") else f"{amount:g} {name}"
+        for name, amount in needs.items()
+    )

@@ -1,0 +1,280 @@
+"""Who trains which cell: the queue between those who submit cells and the groups that train them.
+
+One `Dispatcher` lives in an actor. All its methods are coroutines of one event loop, so that
+hundreds of callers may wait in it at once. It knows nothing of Ray and of torch.
+
+    submit --> queue --> next_task (each rank of a group) --> report, finish or fail --> watch
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from raymm.config import CellConfig
+
+Handle: TypeAlias = Any
+"""Handle of the dispatcher's actor, whose methods are called by `.remote(...)`."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell to train."""
+
+    key: str
+    cell: CellConfig
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cell.
+
+    Attributes:
+        metrics: final metrics; empty unless finished.
+        reason: one line, "Type: message"; empty unless failed.
+        details: the end of the traceback where there is one.
+        attempts: how often a group took the cell up.
+        seconds: from the first time it was taken up to the end.
+    """
+
+    status: Literal["finished", "failed"]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    details: str = ""
+    attempts: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What a watcher sees of a cell: epochs that are new to it, and the outcome if there is one."""
+
+    started: bool
+    epochs: tuple[Mapping[str, float], ...]
+    outcome: Outcome | None
+
+
+@dataclass
+class _Entry:
+    """A cell and all that is known of it. `holder` is the incarnation that trains it."""
+
+    task: Task
+    epochs: list[Mapping[str, float]] = field(default_factory=list)
+    attempts: int = 0
+    holder: str = ""
+    started_at: float = 0.0
+    last_reason: str = ""
+    last_details: str = ""
+    outcome: Outcome | None = None
+
+
+@dataclass
+class _Group:
+    """A worker group. Each time its processes start anew they are another incarnation."""
+
+    incarnation: str = ""
+    dealt: list[Task | None] = field(default_factory=list)
+    current: _Entry | None = None
+    idle_deaths: int = 0
+    gone: bool = False
+
+    def release(self) -> _Entry | None:
+        """The cell the group was training, which is no longer its own; None if it was idle."""
+        entry, self.current = self.current, None
+        if entry is None or entry.outcome is not None:
+            return None
+        entry.holder = ""
+        return entry
+
+
+class Dispatcher:
+    """Deals cells to worker groups and carries what they report to whoever watches.
+
+    A cell whose group loses a process goes back to the head of the queue: whichever group is free
+    first goes on with it.
+
+    Args:
+        groups: how many worker groups there are.
+        expected: cells that will be submitted in all; a group that asks for more is sent home.
+        max_attempts: how often a cell may lose its worker processes before it counts as failed, and
+            how often a group may die without ever taking up a cell before it is given up.
+    """
+
+    def __init__(self, groups: int, expected: int, max_attempts: int) -> None:
+        self._groups = [_Group() for _ in range(groups)]
+        self._expected, self._max_attempts = expected, max_attempts
+        self._entries: dict[str, _Entry] = {}
+        self._queue: deque[_Entry] = deque()
+        self._closed = False
+        self._no_workers = ""
+        self._changed = asyncio.Condition()
+
+    async def submit(self, task: Task) -> None:
+        """Queue a cell; one that is known, be it waiting, running or done, is not queued again."""
+        async with self._changed:
+            if task.key not in self._entries:
+                entry = self._entries[task.key] = _Entry(task)
+                self._queue.append(entry)
+                self._fail_all_without_workers()
+                self._changed.notify_all()
+
+    async def next_task(self, group: int, incarnation: str, number: int) -> Task | None:
+        """The `number`-th task of this incarnation of a group: the same for each rank that asks.
+
+        Waits until there is one. None tells the group to end.
+        """
+        state = self._groups[group]
+        async with self._changed:
+            if number == 0 and state.incarnation != incarnation:
+                self._requeue(state)
+                state.incarnation, state.dealt = incarnation, []
+                self._changed.notify_all()  # those who wait for a dead incarnation leave
+            while state.incarnation == incarnation:
+                if number < len(state.dealt):
+                    return state.dealt[number]
+                if self._deal(state):
+                    self._changed.notify_all()
+                else:
+                    await self._changed.wait()
+            return None
+
+    def _deal(self, state: _Group) -> bool:
+        """Give the group its next task, or None at the end; False if it has to wait."""
+        if self._closed:
+            return self._send_home(state)
+        if state.current is not None and state.current.outcome is None:
+            return False  # another rank is still at it
+        while self._queue:
+            entry = self._queue.popleft()
+            if entry.attempts < self._max_attempts:
+                return self._take_up(state, entry)
+            self._lost_too_often(entry)
+        return len(self._entries) >= self._expected and self._send_home(state)
+
+    def _send_home(self, state: _Group) -> bool:
+        state.dealt.append(None)
+        state.gone = True
+        return True
+
+    def _take_up(self, state: _Group, entry: _Entry) -> bool:
+        entry.attempts += 1
+        entry.holder = state.incarnation
+        entry.last_reason = entry.last_details = ""
+        entry.started_at = entry.started_at or time.monotonic()
+        state.current, state.idle_deaths = entry, 0
+        state.dealt.append(entry.task)
+        return True
+
+    async def report(self, key: str, holder: str, epoch: Mapping[str, float]) -> bool:
+        """Take an epoch's metrics ("epoch" and whatever was measured); False: stop training.
+
+        Args:
+            holder: the incarnation that reports. What a group has lost it can no longer report on.
+        """
+        async with self._changed:
+            entry = self._entries[key]
+            if entry.holder != holder:
+                return False
+            entry.epochs.append(epoch)
+            self._changed.notify_all()
+            return not self._closed
+
+    async def finish(self, key: str, holder: str, metrics: Mapping[str, float]) -> None:
+        """A cell is trained; unless it was told to stop, which leaves it open."""
+        async with self._changed:
+            entry = self._entries[key]
+            if entry.holder == holder and not self._closed:
+                self._settle(entry, "finished", metrics=metrics)
+
+    async def fail(self, key: str, holder: str, reason: str, details: str, final: bool) -> None:
+        """An exception ended a cell's training on some rank.
+
+        Args:
+            final: whether training it again would end the same. If not, it is tried again, and the
+                reason is kept for when the attempts run out.
+        """
+        async with self._changed:
+            entry = self._entries[key]
+            if entry.holder != holder:
+                return
+            if final:
+                self._settle(entry, "failed", reason, details)
+            else:
+                entry.last_reason, entry.last_details = reason, details
+
+    async def group_died(self, group: int, reason: str) -> bool:
+        """Worker processes of a group are gone. False: do not start them again."""
+        state = self._groups[group]
+        async with self._changed:
+            if state.current is None:
+                state.idle_deaths += 1
+            if state.idle_deaths >= self._max_attempts:
+                self._give_up(state, reason)
+            self._requeue(state, reason)
+            self._changed.notify_all()
+            return not state.gone
+
+    async def group_lost(self, group: int, reason: str) -> None:
+        """A group ended before its time and will not come back."""
+        async with self._changed:
+            self._requeue(self._groups[group], reason)
+            self._give_up(self._groups[group], reason)
+            self._changed.notify_all()
+
+    def _requeue(self, state: _Group, reason: str = "") -> None:
+        entry = state.release()
+        if entry is not None:
+            entry.last_reason = entry.last_reason or reason
+            self._queue.appendleft(entry)
+
+    def _give_up(self, state: _Group, reason: str) -> None:
+        state.gone = True
+        if all(group.gone for group in self._groups):
+            self._no_workers = reason
+            self._fail_all_without_workers()
+
+    def _fail_all_without_workers(self) -> None:
+        while self._queue and self._no_workers:
+            reason = f"no worker group could be kept running: {self._no_workers}"
+            self._settle(self._queue.popleft(), "failed", reason)
+
+    def _lost_too_often(self, entry: _Entry) -> None:
+        why = entry.last_reason or "no reason known"
+        reason = f"its worker processes ended {entry.attempts} times while training it; last: {why}"
+        self._settle(entry, "failed", reason, entry.last_details)
+
+    def _settle(
+        self,
+        entry: _Entry,
+        status: Literal["finished", "failed"],
+        reason: str = "",
+        details: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        if entry.outcome is None:  # the first word counts: the others are its group's collapse
+            seconds = time.monotonic() - entry.started_at if entry.started_at else 0.0
+            entry.outcome = Outcome(status, metrics or {}, reason, details, entry.attempts, seconds)
+        self._changed.notify_all()
+
+    async def watch(self, key: str, seen: int, started: bool) -> Sighting:
+        """Wait for news of a cell: its start, epochs after the first `seen`, or its outcome."""
+        entry = self._entries[key]
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: (
+                    entry.outcome is not None
+                    or len(entry.epochs) > seen
+                    or (entry.attempts > 0 and not started)
+                )
+            )
+            return Sighting(entry.attempts > 0, tuple(entry.epochs[seen:]), entry.outcome)
+
+    async def close(self) -> None:
+        """Deal no more cells, and stop those that are being trained after their epoch."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,189 @@
+"""Warm worker groups: Ray Train jobs that train cell after cell. The only importer of ray.train.
+
+A Ray Train job costs 10 to 20 s to start, most cells less than that to train. So each group of
+workers is one long Ray Train job whose train function asks a `Dispatcher` for cells until there are
+no more. Process group, imports, data and CUDA context stay; Ray Train's fault tolerance stays too:
+when a worker's process dies, its group is started again, and the cell goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import ray
+import ray.train
+from ray.train.collective import broadcast_from_rank_zero
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raymm.data.dataset import Dataset
+from raymm.training.dispatch import Dispatcher, Handle
+
+if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer  # imports torch, which only workers need at once
+
+WAITERS = 10_000
+"""Calls that may wait in the dispatcher at once: a few for each worker and each trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSettings:
+    """The shape of the worker groups.
+
+    Attributes:
+        groups: groups that train at the same time.
+        workers: worker processes of a group: the ranks that share a cell's batches.
+        cpus: CPUs of a worker; also its threads.
+        gpu: kind of GPU each worker gets one of ("A10G"), "any", or None for CPU.
+        storage: root of the cells' folders; a path all nodes see, or an fsspec address.
+        max_attempts: see `Dispatcher`.
+        train: "package.module:name" of the function that trains a cell.
+    """
+
+    groups: int
+    workers: int = 1
+    cpus: float = 1
+    gpu: str | None = None
+    storage: str
+    max_attempts: int = 3
+    train: str = "raymm.training.loop:train_cell"
+
+    def resources(self) -> dict[str, float]:
+        """Ray resources of one worker."""
+        gpu = {} if self.gpu is None else {"GPU": 1.0}
+        return {"CPU": float(self.cpus), **gpu}
+
+
+class WorkerPool:
+    """Worker groups and the dispatcher that feeds them, on the Ray this process is connected to.
+
+    Args:
+        dataset: what all cells are trained on; one copy goes to each node.
+        expected: how many cells will be submitted; groups end when there are no more to come.
+
+    Use as a context manager: leaving it stops the groups.
+    """
+
+    def __init__(self, settings: PoolSettings, dataset: Dataset, expected: int) -> None:
+        self.settings = settings
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options: dict[str, Any] = {"max_concurrency": WAITERS, "scheduling_strategy": here}
+        actor: Any = ray.remote(num_cpus=0)(Dispatcher)
+        self.dispatcher: Handle = actor.options(**options).remote(
+            settings.groups, expected, settings.max_attempts
+        )
+        self._dataset = ray.put(dataset)
+        self._folder = tempfile.TemporaryDirectory(prefix="raymm-train-")
+        self._closing = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._host, args=(group,), daemon=True, name=f"group-{group}")
+            for group in range(settings.groups)
+        ]
+
+    def __enter__(self) -> WorkerPool:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self, timeout_s: float = 30.0) -> None:
+        """Send the groups home: after the epoch they are at, or at once when they are idle."""
+        self._closing.set()
+        ray.get(self.dispatcher.close.remote())
+        for thread in self._threads:
+            thread.join(timeout_s)
+        self._folder.cleanup()
+
+    def _host(self, group: int) -> None:
+        """Keep one group's Ray Train job running until it is sent home (a thread of the driver)."""
+        try:
+            self._trainer(group).fit()
+        except Exception as error:
+            if not self._closing.is_set():
+                ray.get(self.dispatcher.group_lost.remote(group, first_line(error)))
+
+    def _trainer(self, group: int) -> TorchTrainer:
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        settings = self.settings
+        backend = "gloo" if settings.gpu is None else "nccl"
+        run: dict[str, Any] = {
+            "name": f"group-{group}",
+            "storage_path": self._folder.name,
+            "failure_config": ray.train.FailureConfig(max_failures=-1),
+            "callbacks": [_ToldOfDeaths(group, self.dispatcher)],
+            "logging_config": ray.train.LoggingConfig(log_level="ERROR"),
+        }
+        return TorchTrainer(
+            _work,
+            train_loop_config={
+                "group": group,
+                "settings": settings,
+                "dispatcher": self.dispatcher,
+                "dataset": self._dataset,
+            },
+            torch_config=TorchConfig(backend=backend),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=settings.workers,
+                use_gpu=settings.gpu is not None,
+                resources_per_worker=settings.resources(),
+                accelerator_type=None if settings.gpu in (None, "any") else settings.gpu,
+            ),
+            run_config=ray.train.RunConfig(**run),
+        )
+
+
+class _ToldOfDeaths(ray.train.UserCallback):
+    """Tells the dispatcher why workers of a group died; lives in Ray Train's controller."""
+
+    def __init__(self, group: int, dispatcher: Handle) -> None:
+        self.group, self.dispatcher = group, dispatcher
+
+    def after_exception(
+        self, run_context: object, worker_exceptions: Mapping[int, Exception]
+    ) -> None:
+        reason = "; ".join(
+            f"rank {rank}: {first_line(error)}" for rank, error in worker_exceptions.items()
+        )
+        if not ray.get(self.dispatcher.group_died.remote(self.group, reason)):
+            raise RuntimeError(f"gave up: {reason}")  # ends the job: nobody would restart for ever
+
+
+def first_line(error: Exception) -> str:
+    """Type and first line of an error, which may carry pages of other processes' tracebacks."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def _work(config: dict[str, Any]) -> None:
+    """Ray Train's train function, run in every worker of a group."""
+    import torch
+    from ray.train.torch import get_device
+
+    from raymm.training.worker import Seat, resolve, serve
+
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
+    context, settings = ray.train.get_context(), config["settings"]
+    torch.set_num_threads(max(1, int(settings.cpus)))
+    seat = Seat(
+        group=config["group"],
+        incarnation=broadcast_from_rank_zero(uuid.uuid4().hex),
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=get_device(),
+    )
+    dataset: Dataset = ray.get(config["dataset"])
+    serve(seat, config["dispatcher"], dataset, settings.storage, resolve(settings.train))

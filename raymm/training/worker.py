@@ -1,0 +1,139 @@
+"""What a process of a warm worker group does: take cell after cell until there are no more."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import itertools
+import os
+import random
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import ray
+import torch
+
+from raymm.data.dataset import Dataset
+from raymm.errors import RaymmError
+from raymm.training.dispatch import Handle, Task
+from raymm.training.loop import EpochReport
+
+TrainFunction = Callable[..., dict[str, float]]
+TRACEBACK_CHARS = 4000
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A process's place in its group.
+
+    Attributes:
+        incarnation: the same for all processes of a group that started together.
+    """
+
+    group: int
+    incarnation: str
+    rank: int
+    world_size: int
+    device: torch.device
+
+
+def resolve(path: str) -> TrainFunction:
+    """The function that "package.module:name" names."""
+    module, _, name = path.partition(":")
+    found: TrainFunction = getattr(importlib.import_module(module), name)
+    return found
+
+
+def serve(
+    seat: Seat, dispatcher: Handle, dataset: Dataset, storage: str, train: TrainFunction
+) -> None:
+    """Train what the dispatcher deals until it sends the group home.
+
+    Args:
+        dispatcher: handle of the `Dispatcher` actor.
+        dataset: the same for all cells; its arrays lie read-only in the node's object store.
+        storage: root of the cells' folders.
+
+    Raises:
+        Exception: whatever ended a cell, where this process cannot go on after it: other ranks may
+            be waiting for this one in a collective, or the device may be in an unknown state. Ray
+            Train then starts the group anew.
+    """
+    baseline = ProcessState.capture()
+    for number in itertools.count():
+        baseline.restore()
+        task = ray.get(dispatcher.next_task.remote(seat.group, seat.incarnation, number))
+        if task is None:
+            return
+        _train(seat, dispatcher, dataset, f"{storage}/{task.key}", train, task)
+
+
+def _train(
+    seat: Seat, dispatcher: Handle, dataset: Dataset, storage: str, train: TrainFunction, task: Task
+) -> None:
+    def on_epoch(report: EpochReport) -> bool:
+        epoch = {"epoch": float(report.epoch), **report.metrics}
+        return bool(ray.get(dispatcher.report.remote(task.key, seat.incarnation, epoch)))
+
+    try:
+        metrics = train(task.cell, dataset, storage=storage, device=seat.device, on_epoch=on_epoch)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        details = traceback.format_exc()[-TRACEBACK_CHARS:]
+        final = ends_the_same_again(error, seat)
+        ray.get(dispatcher.fail.remote(task.key, seat.incarnation, reason, details, final))
+        if seat.world_size > 1 or seat.device.type != "cpu":
+            raise
+    else:
+        if seat.rank == 0:
+            ray.get(dispatcher.finish.remote(task.key, seat.incarnation, metrics))
+
+
+def ends_the_same_again(error: Exception, seat: Seat) -> bool:
+    """Whether training the cell again would fail alike.
+
+    With several ranks a RuntimeError may only say that a peer's process has gone (that is what a
+    collective then raises), and the cell deserves another attempt.
+    """
+    return isinstance(error, RaymmError) or seat.world_size == 1 or type(error) is not RuntimeError
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What one cell could leave behind in the process for the next one to stumble over."""
+
+    environment: dict[str, str]
+    folder: str
+    threads: int
+    dtype: torch.dtype
+    deterministic: bool
+
+    @classmethod
+    def capture(cls) -> ProcessState:
+        """The state of this process now."""
+        return cls(
+            environment=dict(os.environ),
+            folder=os.getcwd(),
+            threads=torch.get_num_threads(),
+            dtype=torch.get_default_dtype(),
+            deterministic=torch.are_deterministic_algorithms_enabled(),
+        )
+
+    def restore(self) -> None:
+        """Put it back, with random generators as in no cell's use and memory given back."""
+        for name in os.environ.keys() - self.environment.keys():
+            del os.environ[name]
+        os.environ.update(self.environment)
+        os.chdir(self.folder)
+        torch.set_num_threads(self.threads)
+        torch.set_default_dtype(self.dtype)
+        torch.use_deterministic_algorithms(self.deterministic)
+        torch.set_grad_enabled(True)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002 - the global generator is what libraries use
+        torch.manual_seed(0)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

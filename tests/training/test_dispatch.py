@@ -1,0 +1,166 @@
+"""The dispatcher's promises, without Ray: coroutines of one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import pytest
+
+from raymm.config import CellConfig
+from raymm.training.dispatch import Dispatcher, Outcome, Task
+
+T = TypeVar("T")
+
+
+def task(key: str) -> Task:
+    return Task(key, CellConfig())
+
+
+async def soon(call: Awaitable[T]) -> T:
+    return await asyncio.wait_for(call, timeout=1)
+
+
+async def waits(call: Awaitable[object]) -> bool:
+    """Whether the call is still waiting after the loop has had its turns."""
+    future = asyncio.ensure_future(call)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    waiting = not future.done()
+    future.cancel()
+    return waiting
+
+
+async def outcome_of(dispatcher: Dispatcher, key: str) -> Outcome:
+    sight = await soon(dispatcher.watch(key, 10**6, True))
+    assert sight.outcome is not None
+    return sight.outcome
+
+
+def test_every_rank_gets_the_same_task_and_none_the_next_before_it_is_done() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=2, max_attempts=3)
+        for key in ("a", "b"):
+            await dispatcher.submit(task(key))
+        for _rank in range(2):
+            assert await soon(dispatcher.next_task(0, "x", 0)) == task("a")
+        assert await waits(dispatcher.next_task(0, "x", 1))  # rank 1 is ahead of rank 0
+        await dispatcher.finish("a", "x", {"m": 1.0})
+        assert await soon(dispatcher.next_task(0, "x", 1)) == task("b")
+        await dispatcher.finish("b", "x", {})
+        assert await soon(dispatcher.next_task(0, "x", 2)) is None
+
+    asyncio.run(scene())
+
+
+def test_a_cell_submitted_twice_is_trained_once() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=2, expected=2, max_attempts=3)
+        await dispatcher.submit(task("a"))
+        await dispatcher.submit(task("a"))
+        assert await soon(dispatcher.next_task(0, "x", 0)) == task("a")
+        assert await waits(dispatcher.next_task(1, "y", 0))  # one more is still expected
+
+    asyncio.run(scene())
+
+
+def test_another_group_goes_on_with_the_cell_of_a_dead_one() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=2, expected=1, max_attempts=3)
+        await dispatcher.submit(task("a"))
+        await soon(dispatcher.next_task(0, "x", 0))
+        assert await dispatcher.report("a", "x", {"epoch": 1.0})
+        assert await dispatcher.group_died(0, "killed")
+        assert await soon(dispatcher.next_task(1, "y", 0)) == task("a")
+        assert not await dispatcher.report("a", "x", {"epoch": 2.0})  # a survivor of the dead group
+        await dispatcher.finish("a", "x", {"stale": 1.0})
+        await dispatcher.finish("a", "y", {"fresh": 1.0})
+        outcome = await outcome_of(dispatcher, "a")
+        assert outcome.metrics == {"fresh": 1.0}
+        assert outcome.attempts == 2
+        assert await soon(dispatcher.next_task(0, "z", 0)) is None
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_cell_that_keeps_killing_its_group_fails_and_the_queue_goes_on(told: bool) -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=2, max_attempts=2)
+        for key in ("poison", "b"):
+            await dispatcher.submit(task(key))
+        for incarnation in ("x", "y"):
+            assert await soon(dispatcher.next_task(0, incarnation, 0)) == task("poison")
+            if told:  # or its death is noticed only by its coming back
+                assert await dispatcher.group_died(0, "signal 9")
+        assert await soon(dispatcher.next_task(0, "z", 0)) == task("b")
+        outcome = await outcome_of(dispatcher, "poison")
+        assert outcome.status == "failed"
+        assert "ended 2 times" in outcome.reason
+        assert ("signal 9" in outcome.reason) == told
+
+    asyncio.run(scene())
+
+
+def test_an_error_that_may_be_a_peers_death_is_tried_again_and_kept_as_the_reason() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=1, max_attempts=1)
+        await dispatcher.submit(task("a"))
+        await soon(dispatcher.next_task(0, "x", 0))
+        await dispatcher.fail("a", "x", "RuntimeError: connection closed by peer", "trace", False)
+        await dispatcher.group_died(0, "rank 1 raised")
+        assert await soon(dispatcher.next_task(0, "y", 0)) is None
+        outcome = await outcome_of(dispatcher, "a")
+        assert "connection closed by peer" in outcome.reason
+        assert outcome.details == "trace"
+
+    asyncio.run(scene())
+
+
+def test_without_any_group_left_the_cells_fail_with_the_reason() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=2, expected=2, max_attempts=2)
+        await dispatcher.submit(task("a"))
+        assert await dispatcher.group_died(0, "no module")
+        assert not await dispatcher.group_died(0, "no module")
+        await dispatcher.group_lost(1, "controller gone")
+        await dispatcher.submit(task("late"))
+        for key in ("a", "late"):
+            outcome = await outcome_of(dispatcher, key)
+            assert outcome.reason == "no worker group could be kept running: controller gone"
+
+    asyncio.run(scene())
+
+
+def test_closing_stops_training_and_leaves_the_cell_open() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=5, max_attempts=2)
+        await dispatcher.submit(task("a"))
+        await soon(dispatcher.next_task(0, "x", 0))
+        await dispatcher.close()
+        assert not await dispatcher.report("a", "x", {"epoch": 1.0})
+        await dispatcher.finish("a", "x", {})
+        assert await soon(dispatcher.next_task(0, "x", 1)) is None
+        assert await waits(dispatcher.watch("a", 1, True))
+
+    asyncio.run(scene())
+
+
+def test_a_watcher_hears_of_the_start_of_new_epochs_and_of_the_end() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=1, max_attempts=2)
+        await dispatcher.submit(task("a"))
+        assert await waits(dispatcher.watch("a", 0, False))
+        await soon(dispatcher.next_task(0, "x", 0))
+        assert (await soon(dispatcher.watch("a", 0, False))).started
+        assert await waits(dispatcher.watch("a", 0, True))
+        await dispatcher.report("a", "x", {"epoch": 1.0})
+        await dispatcher.report("a", "x", {"epoch": 2.0})
+        assert (await soon(dispatcher.watch("a", 1, True))).epochs == ({"epoch": 2.0},)
+        await dispatcher.finish("a", "x", {"m": 2.0})
+        last = await soon(dispatcher.watch("a", 2, True))
+        assert last.outcome is not None
+        assert last.outcome.metrics == {"m": 2.0}
+
+    asyncio.run(scene())
