@@ -172,6 +172,21 @@ def test_the_other_splits_do_not_touch_the_scale() -> None:
     torch.testing.assert_close(train, PREPARED.train.columns[2].values)
 
 
+def test_a_column_that_nobody_trains_on_counts_as_missing() -> None:
+    assigned = splits.assign(DATA.ids, seed=0, validation_fraction=0.15, test_fraction=0.15)
+    other = DATA.modalities[2]
+    values = other.values.copy()
+    values[assigned == splits.TRAIN, 0] = np.nan
+    data = dataclasses.replace(
+        DATA, modalities=(*DATA.modalities[:2], dataclasses.replace(other, values=values))
+    )
+    prepared = prepare(data, CONFIG)
+    for split in (prepared.train, prepared.validation, prepared.test):
+        assert torch.isnan(split.columns[2].values).any(dim=0).tolist() == [True, False]
+        assert torch.isnan(split.columns[2].values[:, 0]).all()
+    assert prepared.specs[2].has_missing
+
+
 def test_a_higher_sparsity_keeps_samples_in_their_split() -> None:
     def places(data: PreparedData) -> dict[str, int]:
         whole = (data.train, data.validation, data.test)

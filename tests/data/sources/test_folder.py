@@ -59,11 +59,11 @@ def test_csv_and_parquet_tell_the_same(tmp_path: Path) -> None:
 
 def test_sequences_are_stored_ragged(tmp_path: Path) -> None:
     rows: dict[str, list[list[float]] | None] = {
+        "e": [[float("nan"), float("nan")]],
         "b": [[1, 2], [3, 4], [5, 6]],
         "c": [],
         "a": [[7, 8]],
         "d": None,
-        "e": [[float("nan"), float("nan")]],
     }
     folders.write_sequences(tmp_path / "text.parquet", rows)
     folders.write(tmp_path, other=folders.features(["a", "b", "c", "d", "e"]))
