@@ -12,7 +12,7 @@ NAN = math.nan
 
 
 def test_mean_and_std_with_ddof_one() -> None:
-    assert mean_std([1.0, 3.0]) == (2, pytest.approx(math.sqrt(2)))
+    assert mean_std([1.0, 3.0]) == pytest.approx((2, math.sqrt(2)))
 
 
 @pytest.mark.parametrize("values", [[], [2.0]])

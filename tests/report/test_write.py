@@ -4,12 +4,10 @@ import math
 import random
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from matplotlib import rcParams
 from matplotlib.image import imread
 
 from raymm.errors import SweepError
@@ -73,35 +71,8 @@ def test_images_are_whole_and_wide_enough(folder: Path, stem: str) -> None:
     assert root.tag.endswith("svg")
 
 
-def test_the_report_says_what_it_must(folder: Path) -> None:
-    text = (folder / "report.md").read_text()
-    for wanted in (
-        "# grid",
-        "MCA at every S = 0",
-        "With fewer than 3 seeds no test is possible",
-        "300 at S = 0, ",
-        "gallery shrinks with S",
-        "![Figure 7](figure_7.png)",
-        "Validation stands in the test split's place",
-        "1 of 30 cells",
-        r"| failed | Loss is not finite \| at step 3. Lower it. |",
-        "python sweeps/sparsity_grid.py --name grid",
-        "| model.width | 32 |",
-        "| seeds | [0, 1] |",
-        "| torch | 2.13.0 |",
-    ):
-        assert wanted in text
-    assert " p = " not in text
-
-
-def test_the_report_shows_the_summarys_numbers(folder: Path) -> None:
-    values = [r.metrics["probe/loss"] for r in sweep() if r.key.startswith("digits-mca-0.6")]
-    mean, std = sum(values) / 2, abs(values[0] - values[1]) / math.sqrt(2)
-    assert f"**{mean:.3f} ±{std:.3f}**" in (folder / "report.md").read_text()
-
-
 def test_the_same_results_make_the_same_bytes(tmp_path: Path) -> None:
-    results = sweep(sparsities=(0.0, 0.4), models=("mca", "eao"))
+    results = sweep((0,), sparsities=(0.0, 0.4), models=("mca", "eao"))
     write(results, tmp_path / "one")
     write(random.Random(1).sample(results, len(results)), tmp_path / "other")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
@@ -110,61 +81,10 @@ def test_the_same_results_make_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
-def test_drawing_leaves_matplotlibs_settings_alone(tmp_path: Path) -> None:
-    before = dict(rcParams)
-    write(sweep((0,), sparsities=(0.0,), models=("mca",)), tmp_path)
-    assert dict(rcParams) == before
-
-
-def test_three_seeds_are_tested(tmp_path: Path) -> None:
-    text = write(sweep(range(4), sparsities=(0.0, 0.4)), tmp_path)
-    assert "MCA is ahead of Zorro by" in text and "after Holm's correction, 4 seeds" in text
-    assert "no test is possible" not in text
-
-
-def test_one_seed_of_one_model_at_one_sparsity(tmp_path: Path) -> None:
-    text = write(sweep((0,), sparsities=(0.4,), models=("mca",)), tmp_path)
-    assert "There is one model only" in text and "Each condition has 1 seed." in text
-    assert "±" not in text.split("### digits")[1].split("## Figures")[0]
-    assert pd.read_csv(tmp_path / "summary.csv")["std"].isna().all()
-
-
-def test_metrics_that_are_nan_are_dashes(tmp_path: Path) -> None:
-    nan = {"probe/auprc": math.nan, "rank/median_mean": math.nan}
-    results = [
-        result("mca", metrics=nan),
-        result("mca", 0.2, metrics=nan),
-        result("eao", metrics=nan | {"rank/median_mean": 3.0}),
-        failed("eao", 0.2, 0, "lost"),
-    ]
-    text = write(results, tmp_path)
-    assert "| median rank (lower is better) | MCA | - | - | - |" in text
-    assert "|  | EAO | 3.000 | - | - |" in text
-    assert (tmp_path / "figure_5.png").exists() and not (tmp_path / "figure_6.png").exists()
-
-
-def test_every_cell_failed(tmp_path: Path) -> None:
+def test_figures_without_numbers_are_left_out(tmp_path: Path) -> None:
     text = write([failed("mca", 0.2, 0, "no memory"), failed("eao", 0.2, 0, "none")], tmp_path)
-    assert "No cell finished, so there is nothing to compare." in text
-    assert "2 of 2 cells" in text and "Figure" not in text
+    assert not list(tmp_path.glob("figure_*")) and "Figure" not in text
     assert len(pd.read_csv(tmp_path / "cells.csv")) == 2
-
-
-def test_two_data_sets_of_different_tasks(tmp_path: Path) -> None:
-    other = sweep(sparsities=(0.0, 0.4), dataset="speech", task="regression")
-    text = write([*sweep(sparsities=(0.0, 0.4)), *other], tmp_path)
-    assert "**speech, probe Pearson r (higher is better).**" in text
-    assert "**digits, probe average precision (higher is better).**" in text
-    assert "**speech, probe average precision" not in text
-
-
-def test_a_cell_without_curve_or_loss_is_no_obstacle(tmp_path: Path) -> None:
-    bare = [replace(r, curve=()) for r in sweep((0,), sparsities=(0.0,))]
-    write(bare, tmp_path / "none")
-    assert not (tmp_path / "none" / "figure_7.png").exists()
-    one_epoch = [replace(r, curve=({"epoch": 1.0, "loss/train": 2.0},)) for r in bare]
-    write(one_epoch, tmp_path / "one")
-    assert (tmp_path / "one" / "figure_7.png").exists()
 
 
 def test_doubles_are_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from raymm.report.comparisons import comparisons_frame
+from raymm.report.markdown import CAPTIONS, MAIN_METRICS, report_text
+from raymm.report.tables import cells_frame
+from raymm.sweep.cells import CellResult
+from tests.report.synthetic import failed, result, sweep
+
+
+def text_of(results: Sequence[CellResult]) -> str:
+    cells = cells_frame(results)
+    return report_text(
+        cells,
+        comparisons_frame(cells, [metric for metric in MAIN_METRICS if metric in cells]),
+        list(CAPTIONS),
+        name="grid",
+        command="python sweeps/sparsity_grid.py --name grid",
+        settings={"model": {"width": 32}, "seeds": [0, 1], "label": None},
+        environment={"torch": "2.13.0", "machine": "2 cores"},
+    )
+
+
+def with_a_failure() -> list[CellResult]:
+    """Two seeds, of which one cell failed."""
+    results = [r for r in sweep() if not r.key.endswith("eao-0.8-1")]
+    return [*results, failed("eao", 0.8, 1, "Loss is not finite | at step 3.\nLower it.")]
+
+
+def test_the_report_says_what_it_must() -> None:
+    text = text_of(with_a_failure())
+    for wanted in (
+        "# grid",
+        "MCA at every S = 0",
+        "With fewer than 3 seeds no test is possible",
+        "300 at S = 0, ",
+        "gallery shrinks with S",
+        "![Figure 7](figure_7.png)",
+        "Validation stands in the test split's place",
+        "1 of 30 cells",
+        r"| failed | Loss is not finite \| at step 3. Lower it. |",
+        "python sweeps/sparsity_grid.py --name grid",
+        "| model.width | 32 |",
+        "| seeds | [0, 1] |",
+        "| torch | 2.13.0 |",
+    ):
+        assert wanted in text
+    assert " p = " not in text
+
+
+def test_the_report_shows_the_summarys_numbers() -> None:
+    values = [r.metrics["probe/loss"] for r in sweep() if r.key.startswith("digits-mca-0.6")]
+    mean, std = sum(values) / 2, abs(values[0] - values[1]) / math.sqrt(2)
+    assert f"**{mean:.3f} ±{std:.3f}**" in text_of(with_a_failure())
+
+
+def test_three_seeds_are_tested() -> None:
+    text = text_of(sweep(range(4), sparsities=(0.0, 0.4)))
+    assert "MCA is ahead of Zorro by" in text and "after Holm's correction, 4 seeds" in text
+    assert "no test is possible" not in text
+
+
+def test_models_that_are_equal_but_for_noise_are_not_told_apart() -> None:
+    values = {"mca": [0.51, 0.49, 0.50], "eao": [0.49, 0.52, 0.49]}
+    results = [
+        result(model, sparsity, seed, metrics={"probe/auprc": value})
+        for model in ("mca", "eao")
+        for sparsity in (0.0, 0.5)
+        for seed, value in enumerate(values[model])
+    ]
+    text = text_of(results)
+    assert "no two models can be told apart" in text
+    assert "no larger than one standard deviation over seeds at S = 0 and 0.5" in text
+
+
+def test_lower_ranks_lead() -> None:
+    ranks = {"mca": 9.0, "eao": 2.0}
+    results = [
+        result(model, metrics={"rank/median_mean": ranks[model]}) for model in ("mca", "eao")
+    ]
+    assert "Best mean: EAO at S = 0 (2.000)" in text_of(results)
+
+
+def test_one_seed_of_one_model_at_one_sparsity() -> None:
+    text = text_of(sweep((0,), sparsities=(0.4,), models=("mca",)))
+    assert "There is one model only" in text and "Each condition has 1 seed." in text
+    assert "±" not in text.split("### digits")[1].split("## Figures")[0]
+
+
+def test_metrics_that_are_nan_are_dashes() -> None:
+    nan = {"probe/auprc": math.nan, "rank/median_mean": math.nan}
+    results = [
+        result("mca", metrics=nan),
+        result("mca", 0.2, metrics=nan),
+        result("eao", metrics=nan | {"rank/median_mean": 3.0}),
+        failed("eao", 0.2, 0, "lost"),
+    ]
+    text = text_of(results)
+    assert "| median rank (lower is better) | MCA | - | - | - |" in text
+    assert "|  | EAO | 3.000 | - | - |" in text
+
+
+def test_every_cell_failed() -> None:
+    text = text_of([failed("mca", 0.2, 0, "no memory"), failed("eao", 0.2, 0, "none")])
+    assert "No cell finished, so there is nothing to compare." in text
+    assert "2 of 2 cells" in text
+
+
+def test_two_data_sets_of_different_tasks() -> None:
+    other = sweep(sparsities=(0.0, 0.4), dataset="speech", task="regression")
+    text = text_of([*sweep(sparsities=(0.0, 0.4)), *other])
+    assert "**speech, probe Pearson r (higher is better).**" in text
+    assert "**digits, probe average precision (higher is better).**" in text
+    assert "**speech, probe average precision" not in text
