@@ -74,25 +74,3 @@ class Batch:
             for block in self.blocks
         )
         return Batch(self.presence, blocks)
-
-
-MOST_PADDING = 0.1
-"""Share of a block's tokens that may be padding."""
-
-
-def cut_by_length(lengths: NDArray[np.int64]) -> list[slice]:
-    """Cut ascending lengths into runs that, padded to their longest, waste at most `MOST_PADDING`.
-
-    Args:
-        lengths: (n,) ascending, each 1 or more.
-
-    Returns:
-        Slices that follow one another and cover all n.
-    """
-    runs, start, total = [], 0, 0
-    for stop, length in enumerate(lengths.tolist(), start=1):
-        if total + length < (1 - MOST_PADDING) * length * (stop - start):
-            runs.append(slice(start, stop - 1))
-            start, total = stop - 1, 0
-        total += length
-    return [*runs, slice(start, len(lengths))]

@@ -40,7 +40,7 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, share: Tensor, ranks: int) -> Tensor:
         ctx.ranks, ctx.places = ranks, share.shape[1]
         shares = share.new_empty(ranks, *share.shape)
-        dist.all_gather_into_tensor(shares, share.contiguous())
+        dist.all_gather(list(shares.unbind(0)), share.contiguous())
         return shares.transpose(0, 1).flatten(1, 2)
 
     @staticmethod

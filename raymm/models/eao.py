@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raymm.config import ModelConfig
-from raymm.data.batch import Batch, cut_by_length
+from raymm.data.batch import Batch
+from raymm.data.blocks import like_lengths
 from raymm.data.dataset import ModalitySpec
 from raymm.models.attention import AttentionPlan, Segment, on_device
 from raymm.models.base import FusionModel
@@ -137,10 +138,8 @@ def _couple_blocks(
     if not len(samples):
         return
     totals = lengths[one, samples] + lengths[two, samples]
-    order = np.argsort(totals, kind="stable")
-    samples, totals = samples[order], totals[order]
-    for run in cut_by_length(totals):
-        mine, real = samples[run], totals[run]
+    for chosen in like_lengths(totals):
+        mine, real = samples[chosen], totals[chosen]
         place = np.arange(real.max())
         in_one = place < lengths[one, mine, None]
         in_two = ~in_one & (place < real[:, None])

@@ -5,26 +5,10 @@ Shapes: T tokens of a flat stream, d width, H heads, D head size.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raymm.models.attention import AttentionPlan, ragged_attention
-
-
-class FeedForward(nn.Module):
-    """GEGLU feed-forward without biases; inner width int(width x factor x 2 / 3)."""
-
-    def __init__(self, width: int, factor: int) -> None:
-        super().__init__()
-        self.inner = int(width * factor * 2 / 3)
-        self.expand = nn.Linear(width, 2 * self.inner, bias=False)
-        self.contract = nn.Linear(self.inner, width, bias=False)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(T, d) -> (T, d)."""
-        value, gate = self.expand(tokens).chunk(2, dim=-1)
-        contracted: Tensor = self.contract(F.gelu(gate) * value)
-        return contracted
+from raymm.models.feedforward import FeedForward
 
 
 class TransformerBlock(nn.Module):

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raymm.data.batch import Batch, Block, cut_by_length
+from raymm.data.batch import Batch, Block
+from raymm.data.blocks import like_lengths
 from raymm.data.dataset import ModalitySpec
 
 SPECS = (
@@ -44,16 +45,17 @@ def random_batch(
             blocks.append(Block(index, torch.from_numpy(samples), table))
             continue
         lengths = rng.integers(1, spec.max_length + 1, size=len(samples))
-        order = np.argsort(lengths, kind="stable")
-        samples, lengths = samples[order], lengths[order]
-        for run in cut_by_length(lengths):
-            longest = int(lengths[run].max(initial=1))
-            vectors = rng.normal(size=(len(samples[run]), longest, spec.width))
-            real = torch.from_numpy(lengths[run])
+        if not len(samples):
+            none = torch.zeros(0, 1, spec.width, dtype=dtype)
+            blocks.append(Block(index, torch.from_numpy(samples), none))
+        for chosen in like_lengths(lengths):
+            longest = int(lengths[chosen].max())
+            vectors = rng.normal(size=(len(chosen), longest, spec.width))
+            real = torch.from_numpy(lengths[chosen])
             blocks.append(
                 Block(
                     index,
-                    torch.from_numpy(samples[run]),
+                    torch.from_numpy(samples[chosen]),
                     torch.tensor(vectors, dtype=dtype),
                     real if bool((real < longest).any()) else None,
                 )
