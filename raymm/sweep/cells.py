@@ -17,14 +17,28 @@ Status = Literal["finished", "failed", "stopped"]
 
 
 def cell_key(cell: CellConfig, fingerprint: str) -> str:
-    """Hash of all that decides a cell's result: the name of its run, checkpoints and storage folder.
+    """Hash of all that decides a cell's result: names its run, its checkpoints and its folder.
 
-    The data set counts by its fingerprint, not by its address; the number of workers does not count.
+    The data set counts by its fingerprint, not by its address; the number of workers does not.
     """
     decides = to_dict(cell)
     del decides["data"]["dataset"]
     text = json.dumps([decides, fingerprint, SCIENCE_VERSION], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a sweep and its identity."""
+
+    key: str
+    config: CellConfig
+
+    @property
+    def title(self) -> str:
+        """Short name for people: "mca S=0.4 seed=1"."""
+        config = self.config
+        return f"{config.model.name} S={config.data.sparsity:g} seed={config.train.seed}"
 
 
 @dataclass(frozen=True)

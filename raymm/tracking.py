@@ -1,0 +1,308 @@
+"""The record of every cell in MLflow. The only importer of mlflow.
+
+One experiment holds a parent run for each sweep and one run for each cell, found by the tag
+`raymm.cell_key`: whatever happens to a cell, it has one run. A single process writes: the driver
+of the sweep. Epoch curves are logged under their names with step = epoch, each step once. Final
+metrics have their names too, and where a curve has the name already `final/<name>`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from raymm.config import to_dict
+from raymm.errors import TrackingError
+from raymm.sweep.cells import Cell, CellResult
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+EXPERIMENT = "raymm"
+LOCAL_STORE = "sqlite:///mlruns/mlflow.db"
+LOCAL_ARTIFACTS = "mlruns/artifacts"
+CONNECT_TIMEOUT_S = 5.0
+FINAL = "final/"
+BATCH = 1000
+"""Most metrics MLflow takes in one call."""
+LARGEST = 1.7976931348623157e308
+"""MLflow stores infinity as the largest double."""
+
+KEY, KIND, SWEEP, PART_OF = "raymm.cell_key", "raymm.kind", "raymm.sweep", "raymm.part_of."
+MODEL, SPARSITY, SEED = "raymm.model", "raymm.sparsity", "raymm.seed"
+DATASET, REASON, CURVE = "raymm.dataset", "raymm.reason", "raymm.curve"
+PARENT = "mlflow.parentRunId"
+STATUS_OF = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+
+
+class Tracker:
+    """Runs of a sweep's cells in an MLflow store.
+
+    Args:
+        uri: MLflow tracking URI; None for SQLite and an artifact folder under `mlruns/`.
+        dataset: name of the data set, as results show it.
+
+    Raises:
+        TrackingError: the store cannot be reached or used; said within seconds.
+    """
+
+    def __init__(self, uri: str | None, dataset: str) -> None:
+        self.uri, self.dataset = uri or LOCAL_STORE, dataset
+        _check_reachable(self.uri)
+        self._client = _usable(self.uri, lambda: _quiet_client(self.uri))
+        self._experiment = _usable(self.uri, lambda: self._experiment_id(local=uri is None))
+        self._runs: dict[str, str] = {}
+        self._steps: dict[str, set[int]] = {}
+        self._sweep: tuple[str, str] | None = None
+
+    @property
+    def ui_command(self) -> str:
+        """The one command that opens what was recorded in a browser; an address for a server."""
+        if self.uri.startswith(("http://", "https://")):
+            return self.uri
+        return f"mlflow ui --backend-store-uri {without_credentials(self.uri)}"
+
+    def finished(self, cells: Sequence[Cell]) -> dict[str, CellResult]:
+        """Those of the cells that are finished, by key, with their metrics and curves."""
+        wanted = {cell.key: cell for cell in cells}
+        found: dict[str, CellResult] = {}
+        for run in self._all_runs(f"tags.`{KIND}` = 'cell'"):
+            key = run.data.tags[KEY]
+            if key not in wanted:
+                continue
+            self._runs[key] = run.info.run_id
+            if run.info.status == "FINISHED":
+                found[key] = self._result(wanted[key], run)
+        return found
+
+    def open_sweep(self, name: str, settings: Mapping[str, object]) -> None:
+        """Find or make the sweep's parent run, under which new cells are put."""
+        runs = self._all_runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
+        existing = next(runs, None)
+        if existing is None:
+            tags = {SWEEP: name, KIND: "sweep", **_commit()}
+            existing = self._client.create_run(self._experiment, tags=tags, run_name=name)
+            self._log_params(existing.info.run_id, settings)
+        else:
+            self._client.update_run(existing.info.run_id, status="RUNNING")
+        self._sweep = (name, existing.info.run_id)
+
+    def close_sweep(self, status: str) -> None:
+        """End the parent run: "FINISHED", "FAILED" or "KILLED"."""
+        if self._sweep is not None:
+            self._client.set_terminated(self._sweep[1], status)
+
+    def mark_part_of_sweep(self, keys: Iterable[str]) -> None:
+        """Say on the runs of cells, which another sweep may have made, that this one uses them."""
+        name, _ = self._open()
+        for key in keys:
+            self._client.set_tag(self._runs[key], f"{PART_OF}{name}", "true")
+
+    def start(self, cell: Cell) -> None:
+        """Make the cell's run, or take up the one it has."""
+        name, parent = self._open()
+        if cell.key in self._runs:
+            run_id = self._runs[cell.key]
+            self._client.update_run(run_id, status="RUNNING")
+            self._steps[cell.key] = {
+                int(point.step) for point in self._client.get_metric_history(run_id, "loss/train")
+            }
+            self._client.set_tag(run_id, f"{PART_OF}{name}", "true")
+            return
+        config = cell.config
+        tags = {
+            KEY: cell.key,
+            KIND: "cell",
+            SWEEP: name,
+            f"{PART_OF}{name}": "true",
+            PARENT: parent,
+            MODEL: config.model.name,
+            SPARSITY: f"{config.data.sparsity:g}",
+            SEED: str(config.train.seed),
+            DATASET: self.dataset,
+            **_commit(),
+        }
+        run = self._client.create_run(self._experiment, tags=tags, run_name=cell.title)
+        self._runs[cell.key], self._steps[cell.key] = run.info.run_id, set()
+        self._log_params(run.info.run_id, to_dict(config))
+
+    def log_epochs(self, key: str, epochs: Sequence[Mapping[str, float]]) -> None:
+        """Log epochs of a started cell; those its run has already are passed over."""
+        points = []
+        for epoch in epochs:
+            step = int(epoch["epoch"])
+            if step not in self._steps[key]:
+                self._steps[key].add(step)
+                points += [(name, v, step) for name, v in epoch.items() if name != "epoch"]
+        self._log_metrics(key, points)
+
+    def end(self, result: CellResult) -> None:
+        """End a started cell's run as finished, failed or stopped, with metrics or the reason."""
+        in_curve = {name for epoch in result.curve for name in epoch if name != "epoch"}
+        names = {name: FINAL + name if name in in_curve else name for name in result.metrics}
+        self._log_metrics(
+            result.key, [(names[name], value, 0) for name, value in result.metrics.items()]
+        )
+        run_id = self._runs[result.key]
+        self._client.set_tag(run_id, CURVE, json.dumps(sorted(in_curve)))
+        self._client.set_tag(run_id, REASON, result.reason[:4000])
+        self._client.set_terminated(run_id, STATUS_OF[result.status])
+
+    def _open(self) -> tuple[str, str]:
+        if self._sweep is None:
+            raise TrackingError("No sweep is open in the tracker. Call open_sweep first.")
+        return self._sweep
+
+    def _experiment_id(self, local: bool) -> str:
+        if local:
+            Path(LOCAL_ARTIFACTS).mkdir(parents=True, exist_ok=True)
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        location = LOCAL_ARTIFACTS if local else None
+        return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
+
+    def _all_runs(self, having: str) -> Iterator[Run]:
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], having, max_results=1000, page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _result(self, cell: Cell, run: Run) -> CellResult:
+        """A finished cell as it was when it finished."""
+        latest: dict[str, float] = run.data.metrics
+        in_curve = json.loads(run.data.tags.get(CURVE, "[]"))
+        epochs: dict[int, dict[str, float]] = {}
+        for name in in_curve:
+            for point in self._client.get_metric_history(run.info.run_id, name):
+                row = epochs.setdefault(int(point.step), {"epoch": float(point.step)})
+                row[name] = _restored(point.value)
+        metrics = {
+            name.removeprefix(FINAL): _restored(value)
+            for name, value in latest.items()
+            if name not in in_curve
+        }
+        curve = tuple(epochs[step] for step in sorted(epochs))
+        return CellResult(
+            cell.config, self.dataset, cell.key, "finished", metrics=metrics, curve=curve
+        )
+
+    def _log_params(self, run_id: str, settings: Mapping[str, object]) -> None:
+        from mlflow.entities import Param
+
+        params = [
+            Param(name, without_credentials(str(value))[:6000]) for name, value in flat(settings)
+        ]
+        self._client.log_batch(run_id, params=params)
+
+    def _log_metrics(self, key: str, points: Sequence[tuple[str, float, int]]) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value, step in points]
+        for first in range(0, len(metrics), BATCH):
+            self._client.log_batch(self._runs[key], metrics=metrics[first : first + BATCH])
+
+
+T = TypeVar("T")
+
+
+def _check_reachable(uri: str) -> None:
+    """Say within seconds that a server does not answer, or that a database file cannot be made."""
+    if uri.startswith(("http://", "https://")):
+        try:
+            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_TIMEOUT_S):
+                return
+        except urllib.error.HTTPError:
+            return  # it answers; whether it lets us in is seen next
+        except (OSError, ValueError) as error:
+            raise TrackingError(
+                f"The MLflow server at {without_credentials(uri)} does not answer: {error}. Start "
+                "it, mend --tracking-uri, or leave --tracking-uri out to record locally."
+            ) from error
+    if uri.startswith("sqlite:///"):
+        folder = Path(uri.removeprefix("sqlite:///")).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrackingError(
+                f"The MLflow database's folder {folder} cannot be made: {error}. Give another "
+                "--tracking-uri."
+            ) from error
+
+
+def _usable(uri: str, attempt: Callable[[], T]) -> T:
+    """Run a first request of the store, turning its failure into an error with a remedy."""
+    import mlflow.exceptions
+    import sqlalchemy.exc
+
+    few = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    added = {name: value for name, value in few.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        return attempt()
+    except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrackingError(
+            f"The MLflow store at {without_credentials(uri)} cannot be used: {lines[0]}. Check "
+            "--tracking-uri (a server's http address, or a database such as "
+            "sqlite:///mlruns/mlflow.db) and, for a server, MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD."
+        ) from error
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def _quiet_client(uri: str) -> MlflowClient:
+    """A client that neither prints nor phones home; makes the tables of a new database."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return MlflowClient(uri)
+
+
+def _commit() -> dict[str, str]:
+    """Tag with the git commit of this package's source, if it is in a checkout."""
+    where = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        said = subprocess.run(where, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"mlflow.source.git.commit": said.stdout.strip()}
+
+
+def without_credentials(text: str) -> str:
+    """The text with user and password taken out of the addresses in it."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+def flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Nested settings as ("group.name", value)."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _restored(value: float) -> float:
+    return float("inf") if value >= LARGEST else -float("inf") if value <= -LARGEST else value
