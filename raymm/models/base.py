@@ -6,17 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raymm.config import ModelConfig
 from raymm.data.batch import Batch
 from raymm.data.dataset import ModalitySpec
-from raymm.models.attention import on_device
 from raymm.models.channels import Channel
 from raymm.models.embeddings import Embeddings
 from raymm.models.layers import TransformerBlock
+from raymm.models.plan import on_device
 from raymm.models.tokens import Tokenizer
 
 
@@ -57,7 +56,7 @@ class FusionModel(nn.Module, ABC):
 
     def collect(self, pooled: Tensor, places: Tensor, batch: Batch) -> Embeddings:
         """Put pooled rows (N, d) at their places (N,) of the flattened (K, B) grid."""
-        exists = on_device(torch.from_numpy(self.exists(batch.presence)), pooled.device)
+        exists = on_device(self.exists(batch.presence), pooled.device)
         grid = pooled.new_zeros(exists.numel(), pooled.shape[-1])
-        vectors = grid.index_copy(0, places, pooled).unflatten(0, exists.shape)
+        vectors = grid.index_copy(0, places, pooled).view(*exists.shape, -1)
         return Embeddings(vectors, exists)

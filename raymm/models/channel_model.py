@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from raymm.config import ModelConfig
 from raymm.data.batch import Batch, Block
 from raymm.data.dataset import ModalitySpec
-from raymm.models.attention import AttentionPlan, Segment, on_device
 from raymm.models.base import FusionModel
 from raymm.models.channels import Channel, mca_pairs
 from raymm.models.embeddings import Embeddings
+from raymm.models.plan import AttentionPlan, Segment, on_device, plan_attention
 from raymm.models.pooling import QueryPool
 
 
@@ -71,31 +71,28 @@ class ChannelModel(FusionModel):
         """Each block sees itself, each group itself, and each group the blocks of its channel."""
         size = self.fusion_tokens.shape[1]
         own, across, start = [], [], 0
-        for block, lengths in zip(batch.blocks, groups.lengths, strict=True):
+        for block in batch.blocks:
+            lengths = None if block.lengths is None else block.lengths.numpy()
             seen_by = np.flatnonzero(self.member_matrix[:, block.modality])
-            rows = groups.rows(seen_by, block, size, fusion_start)
-            own.append(Segment(block.size, start, block.length, block.length, None, lengths))
-            queries = len(seen_by) * size
-            across.append(
-                Segment(block.size, start, block.length, queries, rows, lengths, partial=True)
-            )
+            rows = groups.rows(seen_by, block, size) + fusion_start
+            own.append(Segment(block.size, start, block.length, None, lengths))
+            across.append(Segment(block.size, start, block.length, rows, lengths, partial=True))
             start += block.size * block.length
-        inside = Segment(groups.count, fusion_start, size, size, partial=True)
-        return AttentionPlan((*own, inside, *across), fusion_start)
+        inside = Segment(groups.count, fusion_start, size, partial=True)
+        return plan_attention((*own, inside, *across), fusion_start, batch.device)
 
     def _pooled(self, tokens: Tensor, batch: Batch, groups: _Groups) -> Embeddings:
         key_queries = self.pool.key_queries()
-        *blocks, fused = tokens.split(
-            [block.size * block.length for block in batch.blocks]
-            + [groups.count * self.fusion_tokens.shape[1]]
-        )
+        width, size = tokens.shape[1], self.fusion_tokens.shape[1]
+        counts = [block.size * block.length for block in batch.blocks]
+        *blocks, fused = torch.split(tokens, [*counts, groups.count * size])
         averages = [
             self.pool.average(
-                rows.unflatten(0, (block.size, block.length)), key_queries[block.modality], lengths
+                rows.view(block.size, block.length, width), key_queries[block.modality], lengths
             )
             for rows, block, lengths in zip(blocks, batch.blocks, groups.lengths, strict=True)
         ]
-        inside = fused.unflatten(0, (groups.count, self.fusion_tokens.shape[1]))
+        inside = fused.view(groups.count, size, width)
         of_channel = key_queries[groups.channel + len(self.specs)]
         averages.append(self.pool.average(inside, of_channel, None))
         pooled = self.pool.embed(torch.cat(averages), groups.embedding)
@@ -115,23 +112,22 @@ class _Groups:
 
     def __init__(self, exists: NDArray[np.bool_], batch: Batch) -> None:
         modalities = batch.presence.shape[1]
-        self.device = batch.device
         self.count = int(exists[modalities:].sum())
         self.number = (np.cumsum(exists[modalities:]) - 1).reshape(exists[modalities:].shape)
         places = [block.samples.numpy() + block.modality * batch.size for block in batch.blocks]
         places.append(np.flatnonzero(exists[modalities:]) + modalities * batch.size)
         joined = np.concatenate(places)
         embedding = joined // max(batch.size, 1)
-        self.places = on_device(torch.from_numpy(joined), self.device)
-        self.embedding = on_device(torch.from_numpy(embedding), self.device)
+        self.places = on_device(joined, batch.device)
+        self.embedding = on_device(embedding, batch.device)
         self.channel = self.embedding[len(joined) - self.count :] - modalities
         self.lengths = [
-            None if block.lengths is None else on_device(block.lengths, self.device)
+            None if block.lengths is None else on_device(block.lengths.numpy(), batch.device)
             for block in batch.blocks
         ]
 
-    def rows(self, channels: NDArray[np.int64], block: Block, size: int, start: int) -> Tensor:
-        """Stream rows of some channels' tokens for a block's samples: (n x channels x size,)."""
-        first = self.number[channels][:, block.samples.numpy()].T * size + start
-        rows = first[:, :, None] + np.arange(size)
-        return on_device(torch.from_numpy(rows.ravel()), self.device)
+    def rows(self, channels: NDArray[np.int64], block: Block, size: int) -> NDArray[np.int64]:
+        """Rows, in the fusion part, of some channels' tokens for a block: (n, channels x size)."""
+        first = self.number[channels][:, block.samples.numpy()].T * size
+        rows: NDArray[np.int64] = first[:, :, None] + np.arange(size)
+        return rows.reshape(block.size, len(channels) * size)

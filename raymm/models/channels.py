@@ -36,7 +36,9 @@ def fusion_channels(modalities: int, orders: Sequence[int] = ()) -> tuple[Channe
             f"2 to {modalities}, {modalities} among them (it is the fusion embedding)."
         )
     return tuple(
-        channel for order in sorted(set(orders)) for channel in combinations(range(modalities), order)
+        channel
+        for order in sorted(set(orders))
+        for channel in combinations(range(modalities), order)
     )
 
 

@@ -21,11 +21,11 @@ from raymm.config import ModelConfig
 from raymm.data.batch import Batch
 from raymm.data.blocks import like_lengths
 from raymm.data.dataset import ModalitySpec
-from raymm.models.attention import AttentionPlan, Segment, on_device
 from raymm.models.base import FusionModel
 from raymm.models.channels import eao_pairs
 from raymm.models.embeddings import Embeddings
 from raymm.models.layers import TransformerBlock
+from raymm.models.plan import Segment, on_device, plan_attention
 from raymm.models.pooling import mean_tokens
 
 
@@ -62,11 +62,11 @@ class EAO(FusionModel):
         for block in rest:
             tokens = block(tokens, passes.plan)
         tokens = self.norm(tokens)
-        segments = passes.plan.segments
-        streams = tokens.split([segment.samples * segment.key_length for segment in segments])
+        counts = [samples * length for samples, length, _ in passes.shapes]
+        streams = torch.split(tokens, counts)
         means = [
-            mean_tokens(rows.unflatten(0, (segment.samples, segment.key_length)), segment.lengths)
-            for rows, segment in zip(streams, segments, strict=True)
+            mean_tokens(rows.view(samples, length, tokens.shape[1]), lengths)
+            for rows, (samples, length, lengths) in zip(streams, passes.shapes, strict=True)
         ]
         return self.collect(self.project(torch.cat(means)), passes.places, batch)
 
@@ -81,14 +81,15 @@ class _Passes:
     Attributes:
         source: (T,) row of the unimodal stream that each row copies.
         plan: one segment for each pass of each block.
+        shapes: each segment's samples, tokens of each, and (n,) real ones where any is padded.
         places: place of each segment's samples in the flattened (K, B) grid, in the stream's order.
     """
 
     def __init__(self, batch: Batch, couples: Sequence[tuple[int, int]]) -> None:
         segments, places, start = [], [], 0
         for block in batch.blocks:
-            real = None if block.lengths is None else on_device(block.lengths, batch.device)
-            segments.append(Segment(block.size, start, block.length, block.length, None, real))
+            real = None if block.lengths is None else block.lengths.numpy()
+            segments.append(Segment(block.size, start, block.length, None, real))
             places.append(block.samples.numpy() + block.modality * batch.size)
             start += block.size * block.length
         sources = [np.arange(start)]
@@ -97,14 +98,18 @@ class _Passes:
             for samples, rows, totals in _couple_blocks(batch, first, lengths, couple):
                 count, length = rows.shape
                 padded = bool((totals < length).any())
-                real = on_device(torch.from_numpy(totals), batch.device) if padded else None
-                segments.append(Segment(count, start, length, length, None, real))
+                segments.append(Segment(count, start, length, None, totals if padded else None))
                 places.append(samples + number * batch.size)
                 sources.append(rows.ravel())
                 start += rows.size
-        self.source = on_device(torch.from_numpy(np.concatenate(sources)), batch.device)
-        self.places = on_device(torch.from_numpy(np.concatenate(places)), batch.device)
-        self.plan = AttentionPlan(tuple(segments), start)
+        device = batch.device
+        self.source = on_device(np.concatenate(sources), device)
+        self.places = on_device(np.concatenate(places), device)
+        self.plan = plan_attention(segments, start, device)
+        self.shapes = [
+            (s.samples, s.key_length, None if s.lengths is None else on_device(s.lengths, device))
+            for s in segments
+        ]
 
 
 def _rows_and_lengths(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

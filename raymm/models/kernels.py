@@ -8,19 +8,12 @@ Shapes: n samples, H heads, Lq queries, Lk keys, D head size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from raymm.models.plan import Varlen
+
 _aten = torch.ops.aten
-
-
-@dataclass(frozen=True)
-class PackedPlan:
-    """Placeholder for the variable-length layout; filled in by the GPU path."""
-
-    query_rows: Tensor
 
 
 def dense_forward(
@@ -74,7 +67,8 @@ def dense_backward(
 
 def _scores(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
     scores = (query @ key.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
-    return scores if mask is None else scores + mask.float()
+    hidden: Tensor = scores if mask is None else scores + mask.float()
+    return hidden
 
 
 def _key_mask(query: Tensor, key: Tensor, lengths: Tensor | None) -> Tensor | None:
@@ -87,13 +81,57 @@ def _key_mask(query: Tensor, key: Tensor, lengths: Tensor | None) -> Tensor | No
     return mask[:, None, None, :].expand(-1, 1, query.shape[2], -1)
 
 
-def packed_forward(qkv: Tensor, plan: PackedPlan) -> tuple[Tensor, Tensor]:
-    """Filled in by the GPU path."""
-    raise AssertionError
+def varlen_forward(
+    query: Tensor, key: Tensor, value: Tensor, call: Varlen
+) -> tuple[Tensor, Tensor]:
+    """Softmax attention of many sequences of different lengths in one call (CUDA, 16 bit).
+
+    Args:
+        query: (Nq, H, D). key, value: (Nk, H, D).
+        call: where each sequence ends.
+
+    Returns:
+        The output (Nq, H, D) and the log-sum-exp of the scaled scores (Nq, H) in float32.
+    """
+    out, lse, *_ = _aten._flash_attention_forward(
+        query,
+        key,
+        value,
+        call.query_ends,
+        call.key_ends,
+        call.longest_query,
+        call.longest_key,
+        0.0,
+        False,
+        False,
+    )
+    return out, lse.T
 
 
-def packed_backward(
-    grad: Tensor, qkv: Tensor, out: Tensor, lse: Tensor, plan: PackedPlan
-) -> Tensor:
-    """Filled in by the GPU path."""
-    raise AssertionError
+def varlen_backward(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    call: Varlen,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `varlen_forward` by query, key and value; `out` and `lse` may be merged ones."""
+    no_dropout = torch.zeros(2, dtype=torch.uint64, device=grad.device)
+    return _aten._flash_attention_backward(  # type: ignore[no-any-return]
+        grad,
+        query,
+        key,
+        value,
+        out,
+        lse.T.contiguous(),
+        call.query_ends,
+        call.key_ends,
+        call.longest_query,
+        call.longest_key,
+        0.0,
+        False,
+        no_dropout,
+        no_dropout[:0],
+    )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from raymm.models.attention import AttentionPlan, ragged_attention
+from raymm.models.attention import ragged_attention
 from raymm.models.feedforward import FeedForward
+from raymm.models.plan import AttentionPlan
 
 
 class TransformerBlock(nn.Module):

@@ -30,9 +30,10 @@ class QueryPool(nn.Module):
 
     def key_queries(self) -> Tensor:
         """Each embedding's scaled query, taken through the key projection: (K, H, d)."""
-        query = self.query(self.queries).unflatten(-1, (self.heads, self.head_size))
-        key = self.key.weight.unflatten(0, (self.heads, self.head_size))
-        return torch.einsum("khs,hsd->khd", query, key.to(query.dtype)) * self.head_size**-0.5
+        query: Tensor = self.query(self.queries)
+        query = query.view(-1, self.heads, self.head_size)
+        key = self.key.weight.view(self.heads, self.head_size, -1).to(query.dtype)
+        return torch.einsum("khs,hsd->khd", query, key) * self.head_size**-0.5
 
     def average(self, tokens: Tensor, key_query: Tensor, lengths: Tensor | None) -> Tensor:
         """Each head's weighted mean of a block's tokens.
@@ -59,7 +60,7 @@ class QueryPool(nn.Module):
         Returns:
             (N, d).
         """
-        value = self.value.weight.unflatten(0, (self.heads, self.head_size)).to(averages.dtype)
+        value = self.value.weight.view(self.heads, self.head_size, -1).to(averages.dtype)
         heads = torch.einsum("nhd,hsd->nhs", averages, value)
         pooled: Tensor = self.out(heads.flatten(1))
         # An embedding, not an index: the gradient of many rows of few queries is a matrix product.

@@ -35,7 +35,7 @@ class TableTokens(nn.Module):
         missing = torch.isnan(values) if self.has_missing else None
         if missing is not None:
             values = values.masked_fill(missing, 0.0)
-        tokens = self.norm(self.value(torch.relu(self.hidden(values.unsqueeze(-1)))))
+        tokens: Tensor = self.norm(self.value(torch.relu(self.hidden(values.unsqueeze(-1)))))
         if missing is not None:
             tokens = tokens.masked_fill(missing.unsqueeze(-1), 0.0)
         return tokens + self.column.weight.to(tokens.dtype)
@@ -55,7 +55,7 @@ class SequenceTokens(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(n, L, w) -> (n, L, d)."""
-        tokens = self.norm(self.project(self.input_norm(values)))
+        tokens: Tensor = self.norm(self.project(self.input_norm(values)))
         return tokens + self.position[: values.shape[1]].to(tokens.dtype)
 
 
