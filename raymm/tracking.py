@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -23,13 +22,15 @@ from typing import TYPE_CHECKING, TypeVar
 from raymm.config import to_dict
 from raymm.errors import TrackingError
 from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.environment import git_commit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 EXPERIMENT = "raymm"
-LOCAL_STORE = "sqlite:///mlruns/mlflow.db"
+SQLITE = "sqlite:///"
+LOCAL_STORE = f"{SQLITE}mlruns/mlflow.db"
 LOCAL_ARTIFACTS = "mlruns/artifacts"
 CONNECT_TIMEOUT_S = 5.0
 FINAL = "final/"
@@ -46,23 +47,23 @@ STATUS_OF = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
 class Tracker:
-    """Runs of a sweep's cells in an MLflow store.
+    """Runs of a sweep's cells in an MLflow store. A local store is made when a sweep is opened.
 
     Args:
         uri: MLflow tracking URI; None for SQLite and an artifact folder under `mlruns/`.
         dataset: name of the data set, as results show it.
 
     Raises:
-        TrackingError: the store cannot be reached or used; said within seconds.
+        TrackingError: a server does not answer; said within seconds.
     """
 
     def __init__(self, uri: str | None, dataset: str) -> None:
         self.uri, self.dataset = uri or LOCAL_STORE, dataset
+        self._local = uri is None
+        self._connected: tuple[MlflowClient, str] | None = None
         _check_reachable(self.uri)
-        self._client = _usable(self.uri, lambda: _quiet_client(self.uri))
-        self._experiment = _usable(self.uri, lambda: self._experiment_id(local=uri is None))
         self._runs: dict[str, str] = {}
-        self._steps: dict[str, set[int]] = {}
+        self._curves: dict[str, dict[int, dict[str, float]]] = {}
         self._sweep: tuple[str, str] | None = None
 
     @property
@@ -73,7 +74,13 @@ class Tracker:
         return f"mlflow ui --backend-store-uri {without_credentials(self.uri)}"
 
     def finished(self, cells: Sequence[Cell]) -> dict[str, CellResult]:
-        """Those of the cells that are finished, by key, with their metrics and curves."""
+        """Those of the cells that are finished, by key, with their metrics and curves.
+
+        Raises:
+            TrackingError: the store cannot be used.
+        """
+        if self.uri.startswith(SQLITE) and not Path(self.uri.removeprefix(SQLITE)).exists():
+            return {}
         wanted = {cell.key: cell for cell in cells}
         found: dict[str, CellResult] = {}
         for run in self._all_runs(f"tags.`{KIND}` = 'cell'"):
@@ -86,7 +93,11 @@ class Tracker:
         return found
 
     def open_sweep(self, name: str, settings: Mapping[str, object]) -> None:
-        """Find or make the sweep's parent run, under which new cells are put."""
+        """Find or make the sweep's parent run, under which new cells are put.
+
+        Raises:
+            TrackingError: the store cannot be used.
+        """
         runs = self._all_runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
         existing = next(runs, None)
         if existing is None:
@@ -114,9 +125,7 @@ class Tracker:
         if cell.key in self._runs:
             run_id = self._runs[cell.key]
             self._client.update_run(run_id, status="RUNNING")
-            self._steps[cell.key] = {
-                int(point.step) for point in self._client.get_metric_history(run_id, "loss/train")
-            }
+            self._curves[cell.key] = self._read_curve(self._client.get_run(run_id))
             self._client.set_tag(run_id, f"{PART_OF}{name}", "true")
             return
         config = cell.config
@@ -133,28 +142,34 @@ class Tracker:
             **_commit(),
         }
         run = self._client.create_run(self._experiment, tags=tags, run_name=cell.title)
-        self._runs[cell.key], self._steps[cell.key] = run.info.run_id, set()
+        self._runs[cell.key], self._curves[cell.key] = run.info.run_id, {}
         self._log_params(run.info.run_id, to_dict(config))
 
     def log_epochs(self, key: str, epochs: Sequence[Mapping[str, float]]) -> None:
         """Log epochs of a started cell; those its run has already are passed over."""
-        points = []
+        curve, points = self._curves[key], []
         for epoch in epochs:
             step = int(epoch["epoch"])
-            if step not in self._steps[key]:
-                self._steps[key].add(step)
+            if not curve:
+                names = sorted(epoch.keys() - {"epoch"})
+                self._client.set_tag(self._runs[key], CURVE, json.dumps(names))
+            if step not in curve:
+                curve[step] = dict(epoch)
                 points += [(name, v, step) for name, v in epoch.items() if name != "epoch"]
         self._log_metrics(key, points)
 
+    def curve(self, key: str) -> tuple[Mapping[str, float], ...]:
+        """All epochs of a started cell, those recorded before it was taken up again included."""
+        return tuple(epoch for _, epoch in sorted(self._curves[key].items()))
+
     def end(self, result: CellResult) -> None:
         """End a started cell's run as finished, failed or stopped, with metrics or the reason."""
-        in_curve = {name for epoch in result.curve for name in epoch if name != "epoch"}
+        in_curve = {name for epoch in self._curves[result.key].values() for name in epoch}
         names = {name: FINAL + name if name in in_curve else name for name in result.metrics}
         self._log_metrics(
             result.key, [(names[name], value, 0) for name, value in result.metrics.items()]
         )
         run_id = self._runs[result.key]
-        self._client.set_tag(run_id, CURVE, json.dumps(sorted(in_curve)))
         self._client.set_tag(run_id, REASON, result.reason[:4000])
         self._client.set_terminated(run_id, STATUS_OF[result.status])
 
@@ -163,14 +178,31 @@ class Tracker:
             raise TrackingError("No sweep is open in the tracker. Call open_sweep first.")
         return self._sweep
 
-    def _experiment_id(self, local: bool) -> str:
-        if local:
-            Path(LOCAL_ARTIFACTS).mkdir(parents=True, exist_ok=True)
-        found = self._client.get_experiment_by_name(EXPERIMENT)
+    @property
+    def _client(self) -> MlflowClient:
+        return self._connection()[0]
+
+    @property
+    def _experiment(self) -> str:
+        return self._connection()[1]
+
+    def _connection(self) -> tuple[MlflowClient, str]:
+        """The client and the experiment's id; at the first call the store is made if need be."""
+        if self._connected is None:
+            self._connected = _usable(self.uri, self._connect)
+        return self._connected
+
+    def _connect(self) -> tuple[MlflowClient, str]:
+        if self.uri.startswith(SQLITE):
+            Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        client = _quiet_client(self.uri)
+        found = client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
-            return str(found.experiment_id)
-        location = LOCAL_ARTIFACTS if local else None
-        return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
+            return client, str(found.experiment_id)
+        location = LOCAL_ARTIFACTS if self._local else None
+        if location is not None:
+            Path(location).mkdir(parents=True, exist_ok=True)
+        return client, str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
     def _all_runs(self, having: str) -> Iterator[Run]:
         token: str | None = None
@@ -185,22 +217,26 @@ class Tracker:
 
     def _result(self, cell: Cell, run: Run) -> CellResult:
         """A finished cell as it was when it finished."""
-        latest: dict[str, float] = run.data.metrics
-        in_curve = json.loads(run.data.tags.get(CURVE, "[]"))
+        curve = self._read_curve(run)
+        in_curve = {name for epoch in curve.values() for name in epoch}
+        metrics = {
+            name.removeprefix(FINAL): _restored(value)
+            for name, value in run.data.metrics.items()
+            if name not in in_curve
+        }
+        epochs = tuple(epoch for _, epoch in sorted(curve.items()))
+        return CellResult(
+            cell.config, self.dataset, cell.key, "finished", metrics=metrics, curve=epochs
+        )
+
+    def _read_curve(self, run: Run) -> dict[int, dict[str, float]]:
+        """Recorded epochs by number."""
         epochs: dict[int, dict[str, float]] = {}
-        for name in in_curve:
+        for name in json.loads(run.data.tags.get(CURVE, "[]")):
             for point in self._client.get_metric_history(run.info.run_id, name):
                 row = epochs.setdefault(int(point.step), {"epoch": float(point.step)})
                 row[name] = _restored(point.value)
-        metrics = {
-            name.removeprefix(FINAL): _restored(value)
-            for name, value in latest.items()
-            if name not in in_curve
-        }
-        curve = tuple(epochs[step] for step in sorted(epochs))
-        return CellResult(
-            cell.config, self.dataset, cell.key, "finished", metrics=metrics, curve=curve
-        )
+        return epochs
 
     def _log_params(self, run_id: str, settings: Mapping[str, object]) -> None:
         from mlflow.entities import Param
@@ -223,7 +259,7 @@ T = TypeVar("T")
 
 
 def _check_reachable(uri: str) -> None:
-    """Say within seconds that a server does not answer, or that a database file cannot be made."""
+    """Say within seconds that a server does not answer."""
     if uri.startswith(("http://", "https://")):
         try:
             with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_TIMEOUT_S):
@@ -234,15 +270,6 @@ def _check_reachable(uri: str) -> None:
             raise TrackingError(
                 f"The MLflow server at {without_credentials(uri)} does not answer: {error}. Start "
                 "it, mend --tracking-uri, or leave --tracking-uri out to record locally."
-            ) from error
-    if uri.startswith("sqlite:///"):
-        folder = Path(uri.removeprefix("sqlite:///")).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TrackingError(
-                f"The MLflow database's folder {folder} cannot be made: {error}. Give another "
-                "--tracking-uri."
             ) from error
 
 
@@ -281,13 +308,8 @@ def _quiet_client(uri: str) -> MlflowClient:
 
 
 def _commit() -> dict[str, str]:
-    """Tag with the git commit of this package's source, if it is in a checkout."""
-    where = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        said = subprocess.run(where, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return {"mlflow.source.git.commit": said.stdout.strip()}
+    commit = git_commit()
+    return {"mlflow.source.git.commit": commit} if commit else {}
 
 
 def without_credentials(text: str) -> str:

@@ -27,7 +27,9 @@ METRICS = {"loss/train": 2.0, "probe/auprc": 0.75, "probe/odd": math.nan, "probe
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A database with its tables made, which takes seconds: copied for each test."""
     file = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    Tracker(f"sqlite:///{file}", "digits")
+    Tracker(f"sqlite:///{file}", "digits").open_sweep("none", {})
+    (parent,) = runs(f"sqlite:///{file}", "sweep")
+    MlflowClient(f"sqlite:///{file}").delete_run(parent.info.run_id)
     return file.read_bytes()
 
 
@@ -139,7 +141,7 @@ def test_the_default_store_is_under_mlruns_where_the_command_is_run(
     (tmp_path / "mlruns").mkdir()
     (tmp_path / "mlruns/mlflow.db").write_bytes(empty_store)
     tracker = Tracker(None, "digits")
-    assert (tmp_path / "mlruns/artifacts").is_dir()
+    tracker.open_sweep("trial", {})
     assert tracker.ui_command == "mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db"
 
 
@@ -159,10 +161,17 @@ def test_a_server_that_does_not_answer_is_found_within_seconds(listening: bool) 
 def test_a_store_that_cannot_be_used_is_named_with_the_remedy(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    with pytest.raises(TrackingError, match=r"cannot be made.*another --tracking-uri"):
-        Tracker(f"sqlite:///{blocked}/mlflow.db", "digits")
-    with pytest.raises(TrackingError, match=r"cannot be used.*--tracking-uri"):
-        Tracker(f"sqlite:///{blocked}", "digits")
+    for where in (blocked, f"{blocked}/mlflow.db"):
+        with pytest.raises(TrackingError, match=r"cannot be used.*--tracking-uri"):
+            opened(f"sqlite:///{where}")
+
+
+def test_to_look_for_finished_cells_makes_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Tracker(None, "digits").finished([cell()]) == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_credentials_leave_an_address_and_nothing_else_does() -> None:

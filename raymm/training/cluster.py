@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import joblib
 import ray
 
 from raymm.errors import SweepError
@@ -44,7 +45,8 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
     os.environ.update(added)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        options |= {"include_dashboard": False, "num_cpus": num_cpus}
+        # joblib's count honours a container's limits; os.cpu_count() is the whole machine's.
+        options |= {"include_dashboard": False, "num_cpus": num_cpus or joblib.cpu_count()}
     try:
         ray.init(address=address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -79,6 +81,23 @@ def workers_that_fit(
 
     now = sum(held(node) for node in nodes)
     return max(now, held(growth)) if growth else now
+
+
+def groups_on_this_machine(workers: int, cpus: float) -> int:
+    """How many groups of CPU workers a local Ray will hold; known before it is started.
+
+    Raises:
+        SweepError: not even one.
+    """
+    have = joblib.cpu_count()
+    groups = int(have // cpus) // workers
+    if groups:
+        return groups
+    raise SweepError(
+        f"No cell can be placed: it needs {workers} worker(s) of {cpus:g} CPU each, and this "
+        f"machine has {have} CPUs. Lower --workers-per-cell or --cpus-per-worker, or give the "
+        "--address of a cluster."
+    )
 
 
 def groups_that_fit(workers: int, resources: Mapping[str, float], gpu: str | None) -> int:

@@ -1,0 +1,242 @@
+"""What a sweep is going to do, checked before anything starts: folders, what is finished, where."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from rich.console import Console
+from rich.table import Table
+
+from raymm.data.dataset import Dataset
+from raymm.data.sources import load_dataset
+from raymm.errors import SweepError
+from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.grid import GridSettings, expand
+from raymm.tracking import Tracker
+from raymm.training.cluster import groups_on_this_machine
+
+SWEEP_FILE = "sweep.json"
+PLACES = {"preset", "name", "results_dir", "storage", "tracking_uri", "address", "plan"}
+SHAPE = {"workers_per_cell", "cpus_per_worker", "gpu", "max_concurrent"}
+"""Settings that decide where and how a sweep runs, not what its numbers are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A sweep and what is known of it before it runs.
+
+    Attributes:
+        cells: all of them, in the order they are to be trained.
+        finished: results of those that are finished already, by key.
+        folder: where the results go.
+    """
+
+    name: str
+    settings: GridSettings
+    dataset: Dataset
+    cells: Sequence[Cell]
+    finished: Mapping[str, CellResult]
+    folder: Path
+    tracker: Tracker
+
+    @property
+    def missing(self) -> list[Cell]:
+        """The cells that are still to be trained."""
+        return [cell for cell in self.cells if cell.key not in self.finished]
+
+    @property
+    def storage(self) -> str:
+        """Root of the cells' folders: absolute path or fsspec address."""
+        given = self.settings.storage
+        return given.rstrip("/") if "://" in given else str(Path(given).absolute())
+
+
+def prepare_sweep(settings: GridSettings) -> Sweep:
+    """Load the data and find out what there is to do. Starts nothing and writes nothing.
+
+    Raises:
+        RaymmError: a setting, the data, the results folder or the tracking store is at fault.
+    """
+    dataset = load_dataset(settings.dataset, settings.modalities, settings.label)
+    cells = expand(settings, dataset)
+    name = sweep_name(settings, dataset, cells)
+    folder = Path(settings.results_dir) / name
+    check_folder(folder, settings, cells)
+    if settings.address is None and settings.gpu is None:
+        groups_on_this_machine(settings.workers, settings.cpus_per_worker)
+    tracker = Tracker(settings.tracking_uri, dataset.name)
+    return Sweep(
+        name=name,
+        settings=settings,
+        dataset=dataset,
+        cells=cells,
+        finished=tracker.finished(cells),
+        folder=folder,
+        tracker=tracker,
+    )
+
+
+def claim_places(sweep: Sweep) -> None:
+    """Make sure that storage, results folder and tracking store can be written; make them ours.
+
+    Raises:
+        SweepError: storage or results folder cannot be written.
+        TrackingError: the tracking store cannot be used.
+    """
+    check_storage(sweep.storage)
+    claim_folder(sweep.folder, sweep.name, sweep.settings, sweep.cells)
+    sweep.tracker.open_sweep(sweep.name, decisive(sweep.settings))
+    sweep.tracker.mark_part_of_sweep(sweep.finished)
+
+
+def sweep_name(settings: GridSettings, dataset: Dataset, cells: Sequence[Cell]) -> str:
+    """The given name; else the data set's with the preset's, or a hash where settings differ."""
+    if settings.name is not None:
+        return settings.name
+    plain = GridSettings(preset=settings.preset, dataset=settings.dataset)
+    if decisive(settings) == decisive(plain):
+        return f"{dataset.name}-{'default' if settings.preset == 'laptop' else settings.preset}"
+    keys = ",".join(sorted(cell.key for cell in cells))
+    return f"{dataset.name}-{hashlib.sha256(keys.encode()).hexdigest()[:8]}"
+
+
+def decisive(settings: GridSettings) -> dict[str, Any]:
+    """The settings that decide the numbers, as JSON has them."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return {name: value for name, value in values.items() if name not in PLACES | SHAPE}
+
+
+def claim_folder(folder: Path, name: str, settings: GridSettings, cells: Sequence[Cell]) -> None:
+    """Write down whose results folder it is, and all its cells.
+
+    Raises:
+        SweepError: the folder cannot be written.
+    """
+    content = {
+        "name": name,
+        "settings": decisive(settings),
+        "cells": {cell.key: cell.title for cell in cells},
+    }
+    aside = folder / f".{SWEEP_FILE}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(content, indent=1) + "\n")
+        os.replace(aside, folder / SWEEP_FILE)
+    except OSError as error:
+        raise SweepError(
+            f"The results folder {folder} cannot be written: {error}. Give another --results-dir."
+        ) from error
+
+
+def check_folder(folder: Path, settings: GridSettings, cells: Sequence[Cell]) -> None:
+    """Look whether the results folder is free, or this sweep's; the same sweep goes on, and one
+    with more cells extends it.
+
+    Raises:
+        SweepError: another sweep's results are there, or something that is no sweep's.
+    """
+    file = folder / SWEEP_FILE
+    if not file.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SweepError(
+                f"{folder} holds something that is not a sweep's results (no {SWEEP_FILE}). Give "
+                "another --name or --results-dir, or move it away."
+            )
+        return
+    try:
+        there = json.loads(file.read_text())
+        lost = there["cells"].keys() - {cell.key for cell in cells}
+        saved: Mapping[str, Any] = there["settings"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise SweepError(
+            f"{file} cannot be read: {error!r}. Give another --name, or move the folder away."
+        ) from error
+    if lost:
+        differs = [
+            f"{name} is {saved.get(name)!r} there, {value!r} here"
+            for name, value in decisive(settings).items()
+            if saved.get(name) != value
+        ]
+        why = "; ".join(differs) or "the data or the program have changed since"
+        raise SweepError(
+            f"{folder} holds the results of another sweep, {len(lost)} of whose cells are not in "
+            f"this one: {why}. Give another --name, or move the folder away."
+        )
+
+
+def check_storage(storage: str) -> None:
+    """Write a file into the storage and remove it.
+
+    Raises:
+        SweepError: it cannot be written.
+    """
+    try:
+        fs, path = fsspec.url_to_fs(f"{storage}/.raymm-{uuid.uuid4().hex}")
+        fs.makedirs(os.path.dirname(path), exist_ok=True)
+        fs.pipe_file(path, b"raymm")
+        fs.rm_file(path)
+    except ImportError as error:
+        raise SweepError(
+            f"--storage {storage} needs a package that is not here: {error}. For s3:// it is "
+            "installed by: pip install 'raymm[s3]'"
+        ) from error
+    except Exception as error:  # each file system has its own kinds of error
+        raise SweepError(
+            f"--storage {storage} cannot be written: {type(error).__name__}: {error}. Give a "
+            "folder or an s3:// address that can."
+        ) from error
+
+
+def print_plan(sweep: Sweep, console: Console) -> None:
+    """Show what the sweep would do. Starts nothing and writes nothing."""
+    settings = sweep.settings
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    config = sweep.cells[0].config
+    samples, modalities = len(sweep.dataset.ids), [m.name for m in sweep.dataset.modalities]
+    table.add_row("sweep", sweep.name)
+    table.add_row("data", f"{sweep.dataset.name}: {samples:,} samples of {', '.join(modalities)}")
+    table.add_row(
+        "cells",
+        f"{len(sweep.cells)}: {', '.join(settings.models)} x sparsity "
+        f"{', '.join(f'{s:g}' for s in settings.sparsities)} x seed "
+        f"{', '.join(map(str, settings.seeds))}",
+    )
+    table.add_row("", f"{len(sweep.finished)} finished, {len(sweep.missing)} to train")
+    table.add_row(
+        "training",
+        f"{config.train.epochs} epochs, batch {config.train.batch_size}, width "
+        f"{config.model.width}, {config.model.depth} blocks, {config.train.precision}",
+    )
+    accelerator = f"1 {settings.gpu} GPU and " if settings.gpu else ""
+    table.add_row(
+        "a cell needs",
+        f"{settings.workers} worker(s) with {accelerator}{settings.cpus_per_worker:g} CPU each",
+    )
+    table.add_row("at a time", _at_a_time(sweep))
+    table.add_row("results", str(sweep.folder))
+    table.add_row("checkpoints", sweep.storage)
+    table.add_row("MLflow", sweep.tracker.ui_command)
+    console.print(table)
+
+
+def _at_a_time(sweep: Sweep) -> str:
+    settings = sweep.settings
+    if settings.address is not None:
+        most = f", at most {settings.max_concurrent}" if settings.max_concurrent else ""
+        return f"as many cells as the cluster at {settings.address} can hold{most}"
+    if settings.gpu is not None:
+        return "as many cells as this machine's GPUs can hold"
+    fit = groups_on_this_machine(settings.workers, settings.cpus_per_worker)
+    groups = min(fit, settings.max_concurrent or fit, max(1, len(sweep.missing)))
+    return f"{groups} cell(s), on this machine's CPUs"

@@ -1,0 +1,193 @@
+"""What a person sees of a running sweep: a live board in a terminal, plain lines in a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from raymm.sweep.cells import Cell, CellResult
+
+MAIN_METRICS = ("probe/auprc", "probe/pearson")
+"""The probe metric that leads, of classification and of regression; higher is better."""
+REFRESHES_PER_S = 2
+SHOWN_RUNNING = 8
+"""Running cells that the live board shows; the others are counted."""
+
+
+@dataclass
+class Standing:
+    """Where a sweep stands.
+
+    Args:
+        work: how much work each cell is beside the others, by key; for the time left.
+        done_before: cells that were finished before this run of the sweep.
+        clock: seconds.
+    """
+
+    cells: Sequence[Cell]
+    work: Mapping[str, float]
+    done_before: Sequence[CellResult] = ()
+    started_at: float | None = None
+    running: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, CellResult] = field(default_factory=dict)
+    seen_before: dict[str, int] = field(default_factory=dict)
+
+    def start(self, key: str) -> None:
+        """A group has taken the cell up."""
+        self.started_at = self.started_at or time.monotonic()
+        self.running[key] = 0
+
+    def epoch(self, key: str, epoch: int) -> None:
+        """The cell has finished an epoch."""
+        if self.running.get(key) == 0:
+            self.seen_before[key] = epoch - 1  # those a checkpoint has spared us
+        self.running[key] = epoch
+
+    def end(self, result: CellResult) -> None:
+        """The cell has come to its end."""
+        self.running.pop(result.key, None)
+        self.ended[result.key] = result
+
+    def count(self, status: str) -> int:
+        """Cells that ended in a status, those finished before included."""
+        return sum(each.status == status for each in (*self.done_before, *self.ended.values()))
+
+    @property
+    def waiting(self) -> int:
+        """Cells nobody has begun."""
+        return len(self.cells) - len(self.running) - len(self.ended)
+
+    def best(self) -> tuple[CellResult, str] | None:
+        """The cell with the best main probe metric so far, and the metric's name."""
+        results = [each for each in (*self.done_before, *self.ended.values()) if each.metrics]
+        for metric in MAIN_METRICS:
+            having = [each for each in results if metric in each.metrics]
+            if having:
+                return max(having, key=lambda each: each.metrics[metric]), metric
+        return None
+
+    def left_s(self) -> float | None:
+        """Seconds left at the speed so far; None until there is something to go by."""
+        if self.started_at is None:
+            return None
+        total = sum(self.work.values())
+        done = sum(self.work[key] for key in self.ended)
+        spared = 0.0
+        for cell in self.cells:
+            epochs = cell.config.train.epochs
+            if cell.key in self.running:
+                done += self.work[cell.key] * self.running[cell.key] / epochs
+            spared += self.work[cell.key] * self.seen_before.get(cell.key, 0) / epochs
+        if done <= spared:
+            return None
+        return (time.monotonic() - self.started_at) * (total - done) / (done - spared)
+
+
+class ProgressView:
+    """Shows a sweep's standing as it changes. A context manager.
+
+    In a terminal a board that is drawn anew; elsewhere one line for each cell that ends.
+    """
+
+    def __init__(self, standing: Standing, console: Console) -> None:
+        self.standing, self.console = standing, console
+        self._titles = {cell.key: cell for cell in standing.cells}
+        self._live = (
+            Live(
+                console=console,
+                get_renderable=self.board,
+                refresh_per_second=REFRESHES_PER_S,
+                transient=True,
+            )
+            if console.is_terminal
+            else None
+        )
+        self._number = 0
+
+    def __enter__(self) -> ProgressView:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def ended(self, result: CellResult) -> None:
+        """Tell of a cell that has ended; failures are told in a terminal too, and stay."""
+        self._number += 1
+        line = f"[{self._number}/{len(self.standing.cells)}] {self._titles[result.key].title} "
+        if result.status == "finished":
+            metric = next((name for name in MAIN_METRICS if name in result.metrics), None)
+            value = f" {metric}={result.metrics[metric]:.3f}" if metric else ""
+            line += f"finished{value}"
+        else:
+            line += f"{result.status}: {result.reason}"
+        if self._live is None or result.status == "failed":
+            self.console.print(Text(line), soft_wrap=True, highlight=False)
+
+    def board(self) -> RenderableType:
+        """The live board: counts, the running cells, the best so far, the time left."""
+        standing = self.standing
+        done, failed = standing.count("finished"), standing.count("failed")
+        all_cells = len(standing.cells) + len(standing.done_before)
+        head = Text.assemble(
+            (f"{done}", "bold green"), f" of {all_cells} done   ",
+            (f"{len(standing.running)}", "bold cyan"), " running   ",
+            (f"{standing.waiting}", "bold"), " waiting   ",
+            (f"{failed}", "bold red" if failed else "bold"), " failed",
+            f"   {_left(standing.left_s(), standing.started_at)}",
+        )  # fmt: skip
+        return Group(head, self._running(), self._best())
+
+    def _running(self) -> RenderableType:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        shown = list(self.standing.running.items())[:SHOWN_RUNNING]
+        for key, epoch in shown:
+            cell = self._titles[key]
+            epochs = cell.config.train.epochs
+            bar = ProgressBar(total=epochs, completed=epoch, width=20)
+            table.add_row(f"  {cell.title}", bar, f"epoch {epoch}/{epochs}")
+        more = len(self.standing.running) - len(shown)
+        if more:
+            table.add_row(f"  and {more} more", "", "")
+        return table
+
+    def _best(self) -> Text:
+        best = self.standing.best()
+        if best is None:
+            return Text()
+        result, metric = best
+        title = Cell(result.key, result.cell).title
+        return Text(f"best so far: {metric} {result.metrics[metric]:.3f}  {title}", style="dim")
+
+
+def _left(seconds: float | None, started_at: float | None) -> str:
+    if started_at is None:
+        return "workers are starting"
+    if seconds is None:
+        return "time left: not known yet"
+    return f"about {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: "40 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

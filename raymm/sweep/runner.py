@@ -1,0 +1,197 @@
+"""Runs a sweep: Ray Tune deals the cells, warm worker groups train them. Sole importer of ray.tune.
+
+A trial is a light function that hands its cell to the dispatcher of a `WorkerPool` and relays what
+it hears. It takes no CPU, so that trials never hold what their own workers wait for. A
+`tune.Callback` in the driver is the only one who writes to MLflow and to the screen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from rich.console import Console
+
+from raymm.sweep.cells import Cell, CellResult, Status
+from raymm.sweep.grid import relative_work
+from raymm.sweep.plan import Sweep
+from raymm.sweep.progress import ProgressView, Standing
+from raymm.training.cluster import connected, groups_that_fit
+from raymm.training.dispatch import Handle, Outcome, Sighting, Task
+from raymm.training.pool import PoolSettings, WorkerPool
+
+KEY, NEWS = "cell_key", "news"
+FAILURES_FILE = "failures.log"
+ON_HEAD_NODE = {"CPU": 0.0, "node:__internal_head__": 0.001}
+"""What a trial takes: a place beside the driver, so that light processes keep no GPU node alive."""
+TRIAL_RESTARTS = 3
+"""How often a trial whose own process dies is started again; it finds its cell where it is."""
+
+
+def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
+    """Train the cells that are not finished and return the results of all, in the sweep's order.
+
+    A cell that fails is a result with its reason. After Ctrl-C those that were not finished are
+    results with status "stopped"; the same command goes on with them.
+
+    Raises:
+        SweepError: the cluster cannot be reached, or cannot hold a single cell.
+        TrackingError: the tracking store went away.
+    """
+    settings, missing = sweep.settings, sweep.missing
+    standing = Standing(
+        missing,
+        {cell.key: relative_work(cell.config, sweep.dataset) for cell in missing},
+        list(sweep.finished.values()),
+    )
+    if missing:
+        pool = PoolSettings(
+            groups=1,
+            workers=settings.workers,
+            cpus=settings.cpus_per_worker,
+            gpu=settings.gpu,
+            storage=sweep.storage,
+        )
+        with ProgressView(standing, console) as view:
+            ledger = _Ledger(sweep, standing, view)
+            _train(sweep, pool, ledger)
+        ledger.stop_the_rest()
+    results = {**sweep.finished, **standing.ended}
+    return [results[cell.key] for cell in sweep.cells]
+
+
+def _train(sweep: Sweep, pool: PoolSettings, ledger: _Ledger) -> None:
+    """Train the missing cells on the cluster; the ledger learns what comes of them."""
+    missing, most = sweep.missing, sweep.settings.max_concurrent
+    with (
+        connected(sweep.settings.address),
+        tempfile.TemporaryDirectory(prefix="raymm-tune-") as folder,
+    ):
+        fit = groups_that_fit(pool.workers, pool.resources(), pool.gpu)
+        groups = min(fit, most or fit, len(missing))
+        shaped = dataclasses.replace(pool, groups=groups)
+        with WorkerPool(shaped, sweep.dataset, expected=len(missing)) as workers:
+            _tuner(missing, groups, workers.dispatcher, ledger, folder).fit()
+
+
+def _tuner(
+    cells: Sequence[Cell], groups: int, dispatcher: Handle, ledger: _Ledger, folder: str
+) -> tune.Tuner:
+    tasks = {cell.key: Task(cell.key, cell.config) for cell in cells}
+    trial = tune.with_parameters(_relay, tasks=tasks, dispatcher=dispatcher)
+    # More trials than groups: a group that is done finds the next cell waiting.
+    concurrent = groups + 1 + groups // 4
+    run: dict[str, Any] = {
+        "name": "sweep",
+        "storage_path": folder,
+        "callbacks": [ledger],
+        "verbose": 0,
+        "failure_config": tune.FailureConfig(max_failures=TRIAL_RESTARTS),
+    }
+    return tune.Tuner(
+        tune.with_resources(trial, ON_HEAD_NODE),
+        param_space={KEY: tune.grid_search([cell.key for cell in cells])},
+        tune_config=tune.TuneConfig(max_concurrent_trials=concurrent, reuse_actors=True),
+        run_config=tune.RunConfig(**run),
+    )
+
+
+def _relay(config: Mapping[str, Any], *, tasks: Mapping[str, Task], dispatcher: Handle) -> None:
+    """A trial: hand a cell to the dispatcher and tell Tune what becomes of it.
+
+    It ends well for a failed cell too: for Tune a trial that raises is one to start again.
+    """
+    task = tasks[config[KEY]]
+    ray.get(dispatcher.submit.remote(task))
+    seen, started = 0, False
+    while True:
+        sight: Sighting = ray.get(dispatcher.watch.remote(task.key, seen, started))
+        seen, started = seen + len(sight.epochs), sight.started
+        tune.report({NEWS: dataclasses.asdict(sight)})
+        if sight.outcome is not None:
+            return
+
+
+class _Ledger(tune.Callback):
+    """Writes down what trials relay: in MLflow, on the screen, and as the sweep's results."""
+
+    def __init__(self, sweep: Sweep, standing: Standing, view: ProgressView) -> None:
+        self._sweep, self._standing, self._view = sweep, standing, view
+        self._tracker = sweep.tracker
+        self._cells = {cell.key: cell for cell in sweep.missing}
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **info: object,
+    ) -> None:
+        key, news = trial.config[KEY], result[NEWS]
+        if key in self._standing.ended:
+            return  # told again by a trial that Tune has restarted
+        outcome = news["outcome"]
+        if key not in self._standing.running and (news["started"] or outcome):
+            self._tracker.start(self._cells[key])
+            self._standing.start(key)
+        if news["epochs"]:
+            self._tracker.log_epochs(key, news["epochs"])
+            self._standing.epoch(key, int(news["epochs"][-1]["epoch"]))
+        if outcome:
+            self._end(key, Outcome(**outcome))
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
+        key = trial.config[KEY]
+        if key not in self._standing.ended:
+            if key not in self._standing.running:
+                self._tracker.start(self._cells[key])
+            reason = f"its trial's process died {TRIAL_RESTARTS + 1} times"
+            self._end(key, Outcome("failed", reason=reason))
+
+    def stop_the_rest(self) -> None:
+        """Give the cells an interrupted sweep has left open the result that they were stopped."""
+        for key, cell in self._cells.items():
+            if key in self._standing.running:
+                result = self._result(cell, "stopped", "interrupted while it was trained")
+                self._tracker.end(result)
+                self._standing.end(result)
+            elif key not in self._standing.ended:
+                reason = "interrupted before it was begun"
+                self._standing.end(
+                    CellResult(cell.config, self._sweep.dataset.name, key, "stopped", reason)
+                )
+
+    def _end(self, key: str, outcome: Outcome) -> None:
+        result = self._result(self._cells[key], outcome.status, outcome.reason, outcome.metrics)
+        self._tracker.end(result)
+        self._standing.end(result)
+        self._view.ended(result)
+        if outcome.status == "failed":
+            with (self._sweep.folder / FAILURES_FILE).open("a") as log:
+                title = self._cells[key].title
+                log.write(f"{key} {title}: {outcome.reason}\n{outcome.details}\n")
+
+    def _result(
+        self,
+        cell: Cell,
+        status: Status,
+        reason: str,
+        metrics: Mapping[str, float] | None = None,
+    ) -> CellResult:
+        return CellResult(
+            cell.config,
+            self._sweep.dataset.name,
+            cell.key,
+            status,
+            reason,
+            metrics or {},
+            self._tracker.curve(cell.key),
+        )
