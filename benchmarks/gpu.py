@@ -81,7 +81,9 @@ def check(name: ModelName) -> dict[str, float]:
     }
 
 
-def measure(name: ModelName, sparsity: float, samples: int, rate: float, repeats: int) -> dict[str, float]:
+def measure(
+    name: ModelName, sparsity: float, samples: int, rate: float, repeats: int
+) -> dict[str, float]:
     """Time and memory of a step, ragged and dense."""
     config = paper_model(name)
     step = Step(config).to(CUDA)

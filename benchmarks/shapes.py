@@ -26,9 +26,7 @@ SPECS = tuple(ModalitySpec(f"table{i}", "table", n, n) for i, n in enumerate(TOK
 
 def paper_model(name: ModelName, depth: int = 5) -> ModelConfig:
     """Width 512, 8 heads of 64, 88 fusion tokens."""
-    return ModelConfig(
-        name=name, width=512, depth=depth, heads=8, head_size=64, fusion_tokens=8
-    )
+    return ModelConfig(name=name, width=512, depth=depth, heads=8, head_size=64, fusion_tokens=8)
 
 
 class Step(torch.nn.Module):

@@ -59,9 +59,9 @@ class ModelConfig:
 
     name: ModelName = "mca"
     width: int = 32
-    depth: int = 3
+    depth: int = 2
     heads: int = 2
-    head_size: int = 16
+    head_size: int = 8
     """Width of one attention head; attention's inner width is heads x head_size, whatever `width`."""
     feedforward_factor: int = 4
     """Feed-forward width is int(width * feedforward_factor * 2 / 3), gated (GEGLU)."""
@@ -79,7 +79,9 @@ class ModelConfig:
         for setting in sizes:
             _require(getattr(self, setting) >= 1, setting, getattr(self, setting), "1 or more")
         orders = self.channel_orders
-        _require(all(order >= 2 for order in orders), "channel_orders", orders, "sizes of 2 or more")
+        _require(
+            all(order >= 2 for order in orders), "channel_orders", orders, "sizes of 2 or more"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +104,12 @@ class LossConfig:
 class TrainConfig:
     """The optimisation."""
 
-    epochs: int = 10
-    batch_size: int = 128
+    epochs: int = 6
+    batch_size: int = 32
     """Samples in one step over all workers."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     weight_decay: float = 0.01
-    warmup_steps: int = 10
+    warmup_steps: int = 40
     clip_norm: float = 2.0
     """Gradients are scaled down to this global norm; 0 turns clipping off."""
     precision: Precision = "fp32"

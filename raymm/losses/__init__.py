@@ -1,0 +1,1 @@
+"""Contrastive terms over a global batch."""

@@ -1,0 +1,1 @@
+"""Fusion models over a ragged stream of tokens: a missing modality costs nothing."""

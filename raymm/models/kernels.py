@@ -29,7 +29,7 @@ def dense_forward(
         The output (n, H, Lq, D) and the log-sum-exp of the scaled scores (n, H, Lq) in float32.
     """
     mask = _key_mask(query, key, lengths)
-    if query.device.type == "cpu":
+    if has_cpu_kernel(query):
         return _aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
             query, key, value, attn_mask=mask
         )
@@ -53,7 +53,7 @@ def dense_backward(
     this block's share.
     """
     mask = _key_mask(query, key, lengths)
-    if query.device.type == "cpu":
+    if has_cpu_kernel(query):
         return _aten._scaled_dot_product_flash_attention_for_cpu_backward(  # type: ignore[no-any-return]
             grad, query, key, value, out, lse, 0.0, False, attn_mask=mask
         )
@@ -63,6 +63,11 @@ def dense_backward(
     grad_scores = (weights * ((grad @ value.transpose(-1, -2)).float() - shared)).to(query.dtype)
     grad_scores = grad_scores * query.shape[-1] ** -0.5
     return grad_scores @ key, grad_scores.transpose(-1, -2) @ query, grad_value
+
+
+def has_cpu_kernel(tensor: Tensor) -> bool:
+    """Whether PyTorch's fused CPU kernel can take this tensor."""
+    return tensor.device.type == "cpu"
 
 
 def _scores(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:

@@ -79,26 +79,26 @@ class GridSettings:
     width: int | None = None
     """Width of tokens and embeddings. Laptop: 32, paper: 512."""
     depth: int | None = None
-    """Transformer blocks. Laptop: 3, paper: 5."""
+    """Transformer blocks. Laptop: 2, paper: 5."""
     heads: int | None = None
     """Attention heads. Laptop: 2, paper: 8."""
     head_size: int | None = None
-    """Width of one attention head. Laptop: 16, paper: 64."""
+    """Width of one attention head. Laptop: 8, paper: 64."""
     fusion_tokens: int | None = None
     """Fusion tokens per channel of MCA; Zorro has the same total. Laptop: 2, paper: 8."""
     channel_orders: tuple[int, ...] = ()
     """Sizes of MCA's fusion channels. Without it: 2 to M for M up to 5 modalities, else 2 and M."""
 
     epochs: int | None = None
-    """Passes over the train split. Laptop: 10, paper: 32, or 128 if all modalities are tables."""
+    """Passes over the train split. Laptop: 6, paper: 32, or 128 if all modalities are tables."""
     batch_size: int | None = None
-    """Samples in a step, over all workers of a cell. Laptop: 128, paper: 32."""
+    """Samples in a step, over all workers of a cell. Both presets: 32."""
     learning_rate: float | None = None
-    """Peak learning rate of AdamW's cosine schedule. Laptop: 0.003, paper: 0.0001."""
+    """Peak learning rate of AdamW's cosine schedule. Laptop: 0.006, paper: 0.0001."""
     weight_decay: float = 0.01
     """Weight decay of AdamW."""
     warmup_steps: int | None = None
-    """Steps over which the learning rate rises. Laptop: 10, paper: 2000."""
+    """Steps over which the learning rate rises. Laptop: 40, paper: 2000."""
     clip_norm: float | None = None
     """Gradients are scaled down to this norm; 0 turns it off. Both presets: 2."""
     precision: Precision | None = None

@@ -1,0 +1,1 @@
+"""Training of one cell, and the warm Ray Train worker groups that do it."""

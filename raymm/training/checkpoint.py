@@ -79,7 +79,9 @@ class CheckpointStore:
             return []
         self.fs.invalidate_cache()
         found = (str(path) for path in self.fs.ls(self.root, detail=False))
-        return sorted(path for path in found if path.rstrip("/").rsplit("/", 1)[-1].startswith("epoch_"))
+        return sorted(
+            path for path in found if path.rstrip("/").rsplit("/", 1)[-1].startswith("epoch_")
+        )
 
     def _read(self, folder: str) -> Checkpoint | None:
         try:

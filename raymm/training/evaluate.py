@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from raymm.data.loader import ordered_batches
@@ -73,5 +74,7 @@ def final_metrics(
             for name in ("train", "validation", "test")
         ]
         classes = len(prepared.classes)
-        metrics |= probe_metrics(prepared.task, classes, probed[0], probed[1], probed[2])
+        # A BLAS that starts a thread for each core makes small fits many times slower.
+        with threadpool_limits(torch.get_num_threads()):
+            metrics |= probe_metrics(prepared.task, classes, probed[0], probed[1], probed[2])
     return metrics

@@ -22,7 +22,7 @@ from raymm.config import CellConfig, Precision, to_dict
 from raymm.data.batch import Batch
 from raymm.data.dataset import Dataset
 from raymm.data.loader import ordered_batches, steps_per_epoch, train_batches
-from raymm.data.prepare import PreparedData, Split, prepare
+from raymm.data.prepare import PreparedData, prepare
 from raymm.errors import TrainingError
 from raymm.losses.contrastive import ContrastiveLoss
 from raymm.losses.gather import world_size
@@ -219,7 +219,11 @@ class _Training:
             return {}
         metrics = final_metrics(self.prepared, embedded)
         best = progress.curve[progress.best_epoch - 1]
-        seen = self.steps * min(self.cell.train.batch_size, self.prepared.train.size) * len(progress.curve)
+        seen = (
+            self.steps
+            * min(self.cell.train.batch_size, self.prepared.train.size)
+            * len(progress.curve)
+        )
         metrics |= {
             "loss/train": best["loss/train"],
             "loss/val": best["loss/val"],

@@ -104,7 +104,9 @@ def test_temperature_learns_within_its_bounds() -> None:
 
 
 def test_frozen_temperature_is_no_parameter_to_train() -> None:
-    assert not ContrastiveLoss([(0, 1)], LossConfig(learn_temperature=False)).log_scale.requires_grad
+    assert not ContrastiveLoss(
+        [(0, 1)], LossConfig(learn_temperature=False)
+    ).log_scale.requires_grad
 
 
 def test_numbers_of_terms_are_the_papers() -> None:

@@ -1,0 +1,170 @@
+"""Training of a cell: it learns, repeats itself, resumes exactly, and fails with a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from raymm.config import CellConfig, DataConfig, ModelConfig, TrainConfig
+from raymm.data.dataset import Dataset
+from raymm.data.sources import load_dataset
+from raymm.errors import ConfigError, TrainingError
+from raymm.training.loop import EpochReport, train_cell
+
+CPU = torch.device("cpu")
+CELL = CellConfig(
+    data=DataConfig(sparsity=0.4),
+    model=ModelConfig(name="mca", width=8, depth=1, heads=1, head_size=8),
+    train=TrainConfig(epochs=3, batch_size=64, warmup_steps=5),
+)
+TIMES = {"time/train_s", "throughput/samples_per_s", "memory/peak_gib"}
+
+
+def small_digits() -> Dataset:
+    return load_dataset("digits", modalities=("zer", "mor"))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return small_digits()
+
+
+def with_training(**changes: object) -> CellConfig:
+    return dataclasses.replace(CELL, train=dataclasses.replace(CELL.train, **changes))  # type: ignore[arg-type]
+
+
+def run(
+    cell: CellConfig, dataset: Dataset, folder: Path, stop_after: int = 0, interval_s: float = 0
+) -> tuple[dict[str, float], list[EpochReport]]:
+    reports: list[EpochReport] = []
+
+    def on_epoch(report: EpochReport) -> bool:
+        reports.append(report)
+        return report.epoch != stop_after
+
+    metrics = train_cell(
+        cell,
+        dataset,
+        storage=str(folder),
+        device=CPU,
+        on_epoch=on_epoch,
+        checkpoint_interval_s=interval_s,
+    )
+    return {key: value for key, value in metrics.items() if key not in TIMES}, reports
+
+
+@pytest.fixture(scope="module")
+def calm(
+    digits: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, float], list[EpochReport]]:
+    """An uninterrupted training."""
+    return run(CELL, digits, tmp_path_factory.mktemp("calm"))
+
+
+def curve(reports: list[EpochReport]) -> list[tuple[float, float]]:
+    return [(r.metrics["loss/train"], r.metrics["loss/val"]) for r in reports]
+
+
+def test_it_learns_and_reports_all_stable_names(
+    calm: tuple[dict[str, float], list[EpochReport]],
+) -> None:
+    metrics, reports = calm
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    assert reports[-1].metrics["loss/train"] < reports[0].metrics["loss/train"]
+    assert metrics["loss/val"] == min(r.metrics["loss/val"] for r in reports)
+    assert metrics["probe/accuracy"] > 0.25
+    assert 0.25 < metrics["sparsity/realised"] < metrics["sparsity/before_dropping"] < 0.45
+    names = {"uniformity/fusion", "alignment/mean", "rank/median_zer", "recall/at_10_mean"}
+    assert names | {"probe/auprc", "probe/loss", "uniformity/unimodal_mean"} <= set(metrics)
+
+
+def test_same_seed_same_numbers_other_seed_others(
+    calm: tuple[dict[str, float], list[EpochReport]], digits: Dataset, tmp_path: Path
+) -> None:
+    again, _ = run(CELL, digits, tmp_path / "again")
+    assert again == calm[0]
+    other, _ = run(with_training(seed=1), digits, tmp_path / "other")
+    assert other["loss/val"] != calm[0]["loss/val"]
+    assert other["sparsity/realised"] == calm[0]["sparsity/realised"]
+
+
+def test_a_resumed_training_ends_as_an_uninterrupted_one(
+    calm: tuple[dict[str, float], list[EpochReport]], digits: Dataset, tmp_path: Path
+) -> None:
+    stopped, before = run(CELL, digits, tmp_path, stop_after=2)
+    assert stopped == {}
+    resumed, after = run(CELL, digits, tmp_path)
+    assert [report.epoch for report in after] == [3]
+    assert curve(before + after) == curve(calm[1])
+    assert resumed == pytest.approx(calm[0], abs=1e-6)
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    calm: tuple[dict[str, float], list[EpochReport]], digits: Dataset, tmp_path: Path
+) -> None:
+    run(CELL, digits, tmp_path, stop_after=2)
+    weights = tmp_path / "epoch_00002" / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    resumed, reports = run(CELL, digits, tmp_path)
+    assert [report.epoch for report in reports] == [2, 3]
+    assert resumed == pytest.approx(calm[0], abs=1e-6)
+
+
+def test_a_finished_cell_leaves_its_weights_and_no_checkpoint(
+    digits: Dataset, tmp_path: Path
+) -> None:
+    metrics, _ = run(with_training(epochs=1), digits, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "result.json"}
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["metrics"]["probe/auprc"] == metrics["probe/auprc"]
+    assert len(result["curve"]) == 1
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step(
+    digits: Dataset, tmp_path: Path
+) -> None:
+    cell = with_training(learning_rate=1e30, warmup_steps=0)
+    with pytest.raises(TrainingError, match=r"at step \d+ of epoch 1.*--learning-rate"):
+        run(cell, digits, tmp_path)
+
+
+def rank_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    metrics, reports = run(CELL, small_digits(), Path(folder) / "cell")
+    if rank == 0:
+        found = {"metrics": metrics, "curve": curve(reports)}
+        Path(folder, "found.json").write_text(json.dumps(found))
+    else:
+        assert metrics == {} and reports == []
+    dist.destroy_process_group()
+
+
+def test_two_ranks_train_as_one_does(
+    calm: tuple[dict[str, float], list[EpochReport]], tmp_path: Path
+) -> None:
+    mp.spawn(rank_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    found = json.loads((tmp_path / "found.json").read_text())
+    for ours, theirs in zip(found["curve"], curve(calm[1]), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    assert found["metrics"]["loss/val"] == pytest.approx(calm[0]["loss/val"], rel=1e-4)
+    assert found["metrics"]["alignment/mean"] == pytest.approx(calm[0]["alignment/mean"], rel=1e-2)
+
+
+def test_a_batch_smaller_than_the_ranks_is_refused(digits: Dataset) -> None:
+    from raymm.data.loader import train_batches
+    from raymm.data.prepare import prepare
+
+    split = prepare(digits, CELL.data).train
+    with pytest.raises(ConfigError, match="smaller than the 4 workers"):
+        train_batches(split, batch_size=2, seed=0, epoch=1, rank=0, world_size=4)
