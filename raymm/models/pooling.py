@@ -33,7 +33,8 @@ class QueryPool(nn.Module):
         query: Tensor = self.query(self.queries)
         query = query.view(-1, self.heads, self.head_size)
         key = self.key.weight.view(self.heads, self.head_size, -1).to(query.dtype)
-        return torch.einsum("khs,hsd->khd", query, key) * self.head_size**-0.5
+        seen: Tensor = torch.einsum("khs,hsd->khd", query, key) * self.head_size**-0.5
+        return seen
 
     def average(self, tokens: Tensor, key_query: Tensor, lengths: Tensor | None) -> Tensor:
         """Each head's weighted mean of a block's tokens.

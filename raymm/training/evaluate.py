@@ -52,9 +52,10 @@ def embed_split(
 
 def _in_order(gathered: Embeddings, world_size: int) -> Embeddings:
     """From rank by rank to the order of the global batch, of which rank r has places r, r + W, ..."""
-    vectors = gathered.vectors.unflatten(1, (world_size, -1)).transpose(1, 2).flatten(1, 2)
-    present = gathered.present.unflatten(1, (world_size, -1)).transpose(1, 2).flatten(1, 2)
-    return Embeddings(vectors, present)
+    count, places, width = gathered.vectors.shape
+    vectors = gathered.vectors.view(count, world_size, -1, width).transpose(1, 2)
+    present = gathered.present.view(count, world_size, -1).transpose(1, 2)
+    return Embeddings(vectors.reshape(count, places, width), present.reshape(count, places))
 
 
 def final_metrics(
