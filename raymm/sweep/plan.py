@@ -86,16 +86,13 @@ def prepare_sweep(settings: GridSettings) -> Sweep:
 
 
 def claim_places(sweep: Sweep) -> None:
-    """Make sure that storage, results folder and tracking store can be written; make them ours.
+    """Make sure that storage and results folder can be written, and make the folder the sweep's.
 
     Raises:
-        SweepError: storage or results folder cannot be written.
-        TrackingError: the tracking store cannot be used.
+        SweepError: one of them cannot be written.
     """
     check_storage(sweep.storage)
     claim_folder(sweep.folder, sweep.name, sweep.settings, sweep.cells)
-    sweep.tracker.open_sweep(sweep.name, decisive(sweep.settings))
-    sweep.tracker.mark_part_of_sweep(sweep.finished)
 
 
 def sweep_name(settings: GridSettings, dataset: Dataset, cells: Sequence[Cell]) -> str:

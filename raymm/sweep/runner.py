@@ -3,6 +3,8 @@
 A trial is a light function that hands its cell to the dispatcher of a `WorkerPool` and relays what
 it hears. It takes no CPU, so that trials never hold what their own workers wait for. A
 `tune.Callback` in the driver is the only one who writes to MLflow and to the screen.
+
+What only the driver needs is imported where it is used: each trial's process imports this module.
 """
 
 from __future__ import annotations
@@ -10,20 +12,20 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
-from rich.console import Console
 
 from raymm.sweep.cells import Cell, CellResult, Status
-from raymm.sweep.grid import relative_work
-from raymm.sweep.plan import Sweep
-from raymm.sweep.progress import ProgressView, Standing
-from raymm.training.cluster import connected, groups_that_fit
 from raymm.training.dispatch import Handle, Outcome, Sighting, Task
-from raymm.training.pool import PoolSettings, WorkerPool
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from raymm.sweep.plan import Sweep
+    from raymm.sweep.progress import ProgressView, Standing
 
 KEY, NEWS = "cell_key", "news"
 FAILURES_FILE = "failures.log"
@@ -43,40 +45,55 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
         SweepError: the cluster cannot be reached, or cannot hold a single cell.
         TrackingError: the tracking store went away.
     """
-    settings, missing = sweep.settings, sweep.missing
+    from raymm.sweep.grid import relative_work
+    from raymm.sweep.progress import ProgressView, Standing
+
+    missing = sweep.missing
     standing = Standing(
         missing,
         {cell.key: relative_work(cell.config, sweep.dataset) for cell in missing},
         list(sweep.finished.values()),
     )
-    if missing:
-        pool = PoolSettings(
-            groups=1,
-            workers=settings.workers,
-            cpus=settings.cpus_per_worker,
-            gpu=settings.gpu,
-            storage=sweep.storage,
-        )
+    if not missing:
+        _open_record(sweep)
+    else:
         with ProgressView(standing, console) as view:
             ledger = _Ledger(sweep, standing, view)
-            _train(sweep, pool, ledger)
+            _train(sweep, ledger)
         ledger.stop_the_rest()
     results = {**sweep.finished, **standing.ended}
     return [results[cell.key] for cell in sweep.cells]
 
 
-def _train(sweep: Sweep, pool: PoolSettings, ledger: _Ledger) -> None:
+def _train(sweep: Sweep, ledger: _Ledger) -> None:
     """Train the missing cells on the cluster; the ledger learns what comes of them."""
-    missing, most = sweep.missing, sweep.settings.max_concurrent
+    from raymm.training.cluster import connected, groups_that_fit
+    from raymm.training.pool import PoolSettings, WorkerPool
+
+    settings, missing = sweep.settings, sweep.missing
     with (
-        connected(sweep.settings.address),
+        connected(settings.address),
         tempfile.TemporaryDirectory(prefix="raymm-tune-") as folder,
     ):
+        pool = PoolSettings(
+            workers=settings.workers,
+            cpus=settings.cpus_per_worker,
+            gpu=settings.gpu,
+            storage=sweep.storage,
+            this_machine_only=settings.address is None,
+        )
         fit = groups_that_fit(pool.workers, pool.resources(), pool.gpu)
-        groups = min(fit, most or fit, len(missing))
-        shaped = dataclasses.replace(pool, groups=groups)
-        with WorkerPool(shaped, sweep.dataset, expected=len(missing)) as workers:
+        groups = min(fit, settings.max_concurrent or fit, len(missing))
+        with WorkerPool(pool, sweep.dataset, groups=groups, expected=len(missing)) as workers:
+            _open_record(sweep)  # may take seconds, which the groups need to start
             _tuner(missing, groups, workers.dispatcher, ledger, folder).fit()
+
+
+def _open_record(sweep: Sweep) -> None:
+    from raymm.sweep.plan import decisive
+
+    sweep.tracker.open_sweep(sweep.name, decisive(sweep.settings))
+    sweep.tracker.mark_part_of_sweep(sweep.finished)
 
 
 def _tuner(
@@ -124,6 +141,10 @@ class _Ledger(tune.Callback):
         self._sweep, self._standing, self._view = sweep, standing, view
         self._tracker = sweep.tracker
         self._cells = {cell.key: cell for cell in sweep.missing}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks to restore them, but what we restore is in MLflow."""
+        return {}
 
     def on_trial_result(
         self,

@@ -11,23 +11,36 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import ray
 import ray.train
+from ray.train.backend import BackendConfig
 from ray.train.collective import broadcast_from_rank_zero
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import (
+    PlacementGroupCleanerCallback,
+)
+from ray.train.v2.api.callback import RayTrainCallback, UserCallback
+from ray.train.v2.api.config import FailureConfig, LoggingConfig, ScalingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymm.data.dataset import Dataset
 from raymm.training.dispatch import Dispatcher, Handle
 
 if TYPE_CHECKING:
-    from ray.train.torch import TorchTrainer  # imports torch, which only workers need at once
+    import torch
 
+UNUSED: Final = {DatasetsCallback}
+"""Serves Ray Data, which we do not use: cells share one data set in the object store."""
+ONLY_FOR_CLUSTERS: Final = {PlacementGroupCleanerCallback}
+"""Frees what a dead controller held, on a cluster that outlives the sweep."""
 WAITERS = 10_000
 """Calls that may wait in the dispatcher at once: a few for each worker and each trial."""
 
@@ -37,21 +50,21 @@ class PoolSettings:
     """The shape of the worker groups.
 
     Attributes:
-        groups: groups that train at the same time.
         workers: worker processes of a group: the ranks that share a cell's batches.
         cpus: CPUs of a worker; also its threads.
         gpu: kind of GPU each worker gets one of ("A10G"), "any", or None for CPU.
         storage: root of the cells' folders; a path all nodes see, or an fsspec address.
         max_attempts: see `Dispatcher`.
+        this_machine_only: whether the Ray was started for this sweep and ends with it.
         train: "package.module:name" of the function that trains a cell.
     """
 
-    groups: int
     workers: int = 1
     cpus: float = 1
     gpu: str | None = None
     storage: str
     max_attempts: int = 3
+    this_machine_only: bool = False
     train: str = "raymm.training.loop:train_cell"
 
     def resources(self) -> dict[str, float]:
@@ -65,25 +78,28 @@ class WorkerPool:
 
     Args:
         dataset: what all cells are trained on; one copy goes to each node.
+        groups: groups that train at the same time.
         expected: how many cells will be submitted; groups end when there are no more to come.
 
     Use as a context manager: leaving it stops the groups.
     """
 
-    def __init__(self, settings: PoolSettings, dataset: Dataset, expected: int) -> None:
+    def __init__(
+        self, settings: PoolSettings, dataset: Dataset, *, groups: int, expected: int
+    ) -> None:
         self.settings = settings
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options: dict[str, Any] = {"max_concurrency": WAITERS, "scheduling_strategy": here}
         actor: Any = ray.remote(num_cpus=0)(Dispatcher)
         self.dispatcher: Handle = actor.options(**options).remote(
-            settings.groups, expected, settings.max_attempts
+            groups, expected, settings.max_attempts
         )
         self._dataset = ray.put(dataset)
         self._folder = tempfile.TemporaryDirectory(prefix="raymm-train-")
         self._closing = threading.Event()
         self._threads = [
             threading.Thread(target=self._host, args=(group,), daemon=True, name=f"group-{group}")
-            for group in range(settings.groups)
+            for group in range(groups)
         ]
 
     def __enter__(self) -> WorkerPool:
@@ -99,12 +115,18 @@ class WorkerPool:
     ) -> None:
         self.close()
 
-    def close(self, timeout_s: float = 30.0) -> None:
-        """Send the groups home: after the epoch they are at, or at once when they are idle."""
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Send the groups home: after the epoch they are at, or at once when they are idle.
+
+        Args:
+            timeout_s: how long to wait for them in all. A group that is still starting, or in a
+                long epoch, ends when this process leaves Ray.
+        """
         self._closing.set()
         ray.get(self.dispatcher.close.remote())
+        deadline = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._folder.cleanup()
 
     def _host(self, group: int) -> None:
@@ -115,19 +137,16 @@ class WorkerPool:
             if not self._closing.is_set():
                 ray.get(self.dispatcher.group_lost.remote(group, first_line(error)))
 
-    def _trainer(self, group: int) -> TorchTrainer:
-        from ray.train.torch import TorchConfig, TorchTrainer
-
+    def _trainer(self, group: int) -> _Trainer:
         settings = self.settings
-        backend = "gloo" if settings.gpu is None else "nccl"
         run: dict[str, Any] = {
             "name": f"group-{group}",
             "storage_path": self._folder.name,
-            "failure_config": ray.train.FailureConfig(max_failures=-1),
+            "failure_config": FailureConfig(max_failures=-1),
             "callbacks": [_ToldOfDeaths(group, self.dispatcher)],
-            "logging_config": ray.train.LoggingConfig(log_level="ERROR"),
+            "logging_config": LoggingConfig(log_level="ERROR"),
         }
-        return TorchTrainer(
+        return _Trainer(
             _work,
             train_loop_config={
                 "group": group,
@@ -135,18 +154,42 @@ class WorkerPool:
                 "dispatcher": self.dispatcher,
                 "dataset": self._dataset,
             },
-            torch_config=TorchConfig(backend=backend),
-            scaling_config=ray.train.ScalingConfig(
+            backend_config=_backend(settings),
+            scaling_config=ScalingConfig(
                 num_workers=settings.workers,
                 use_gpu=settings.gpu is not None,
                 resources_per_worker=settings.resources(),
                 accelerator_type=None if settings.gpu in (None, "any") else settings.gpu,
             ),
             run_config=ray.train.RunConfig(**run),
-        )
+        ).without(UNUSED | (ONLY_FOR_CLUSTERS if settings.this_machine_only else set()))
 
 
-class _ToldOfDeaths(ray.train.UserCallback):
+class _Trainer(DataParallelTrainer):
+    """What `TorchTrainer` is, without its import of torch into driver and controllers."""
+
+    _unwanted: frozenset[type[RayTrainCallback]] = frozenset()
+
+    def without(self, unwanted: Iterable[type[RayTrainCallback]]) -> _Trainer:
+        """Leave out callbacks of Ray Train that each start a process for every group."""
+        self._unwanted = frozenset(unwanted)
+        return self
+
+    def _create_default_callbacks(self) -> list[RayTrainCallback]:
+        callbacks: list[RayTrainCallback] = super()._create_default_callbacks()
+        return [each for each in callbacks if type(each) not in self._unwanted]
+
+
+def _backend(settings: PoolSettings) -> BackendConfig:
+    """What sets up the process group: torch's, which a single worker has no use for."""
+    if settings.workers == 1:
+        return BackendConfig()
+    from ray.train.torch import TorchConfig
+
+    return TorchConfig(backend="gloo" if settings.gpu is None else "nccl")
+
+
+class _ToldOfDeaths(UserCallback):
     """Tells the dispatcher why workers of a group died; lives in Ray Train's controller."""
 
     def __init__(self, group: int, dispatcher: Handle) -> None:
@@ -171,7 +214,6 @@ def first_line(error: Exception) -> str:
 def _work(config: dict[str, Any]) -> None:
     """Ray Train's train function, run in every worker of a group."""
     import torch
-    from ray.train.torch import get_device
 
     from raymm.training.worker import Seat, resolve, serve
 
@@ -183,7 +225,16 @@ def _work(config: dict[str, Any]) -> None:
         incarnation=broadcast_from_rank_zero(uuid.uuid4().hex),
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
-        device=get_device(),
+        device=torch.device("cpu") if settings.gpu is None else _own_gpu(),
     )
     dataset: Dataset = ray.get(config["dataset"])
     serve(seat, config["dispatcher"], dataset, settings.storage, resolve(settings.train))
+
+
+def _own_gpu() -> torch.device:
+    import torch
+    from ray.train.torch import get_device
+
+    device: torch.device = get_device()
+    torch.cuda.set_device(device)
+    return device

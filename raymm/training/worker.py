@@ -112,7 +112,9 @@ class ProcessState:
 
     @classmethod
     def capture(cls) -> ProcessState:
-        """The state of this process now."""
+        """The state of this process now; what is loaded now is not looked at for garbage again."""
+        gc.collect()
+        gc.freeze()
         return cls(
             environment=dict(os.environ),
             folder=os.getcwd(),

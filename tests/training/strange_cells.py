@@ -34,7 +34,8 @@ def train(
 ) -> dict[str, float]:
     """Count epochs, kept in the cell's folder as a checkpoint would be; misbehave as asked."""
     deed = cell.train.seed % 10
-    rank = dist.get_rank()
+    world = dist.get_world_size() if dist.is_initialized() else 1
+    rank = dist.get_rank() if world > 1 else 0
     folder = Path(storage)
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "epochs_done"
@@ -43,7 +44,8 @@ def train(
         return _looked()
     for epoch in range(first + 1, EPOCHS + 1):
         total = torch.ones(1)
-        dist.all_reduce(total)
+        if world > 1:
+            dist.all_reduce(total)
         if epoch == 2:
             _misbehave(deed, rank, resumed=first > 0)
         if rank == 0:

@@ -37,9 +37,9 @@ def outcomes(
 ) -> list[Outcome]:
     """Train the tasks and wait for all."""
     settings = PoolSettings(
-        groups=groups, workers=workers, storage=str(folder), max_attempts=attempts, train=train
+        workers=workers, storage=str(folder), max_attempts=attempts, train=train
     )
-    with WorkerPool(settings, DATASET, expected=len(tasks)) as pool:
+    with WorkerPool(settings, DATASET, groups=groups, expected=len(tasks)) as pool:
         ray.get([pool.dispatcher.submit.remote(each) for each in tasks])
         return [waited_for(pool, each.key) for each in tasks]
 
