@@ -60,8 +60,8 @@ class ModelConfig:
     name: ModelName = "mca"
     width: int = 32
     depth: int = 2
-    heads: int = 2
-    head_size: int = 8
+    heads: int = 1
+    head_size: int = 16
     """Width of one attention head; attention's inner width is heads x head_size, whatever `width`."""
     feedforward_factor: int = 4
     """Feed-forward width is int(width * feedforward_factor * 2 / 3), gated (GEGLU)."""
@@ -104,7 +104,7 @@ class LossConfig:
 class TrainConfig:
     """The optimisation."""
 
-    epochs: int = 6
+    epochs: int = 8
     batch_size: int = 32
     """Samples in one step over all workers."""
     learning_rate: float = 6e-3

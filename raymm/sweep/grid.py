@@ -81,16 +81,16 @@ class GridSettings:
     depth: int | None = None
     """Transformer blocks. Laptop: 2, paper: 5."""
     heads: int | None = None
-    """Attention heads. Laptop: 2, paper: 8."""
+    """Attention heads. Laptop: 1, paper: 8."""
     head_size: int | None = None
-    """Width of one attention head. Laptop: 8, paper: 64."""
+    """Width of one attention head. Laptop: 16, paper: 64."""
     fusion_tokens: int | None = None
     """Fusion tokens per channel of MCA; Zorro has the same total. Laptop: 2, paper: 8."""
     channel_orders: tuple[int, ...] = ()
     """Sizes of MCA's fusion channels. Without it: 2 to M for M up to 5 modalities, else 2 and M."""
 
     epochs: int | None = None
-    """Passes over the train split. Laptop: 6, paper: 32, or 128 if all modalities are tables."""
+    """Passes over the train split. Laptop: 8, paper: 32, or 128 if all modalities are tables."""
     batch_size: int | None = None
     """Samples in a step, over all workers of a cell. Both presets: 32."""
     learning_rate: float | None = None
