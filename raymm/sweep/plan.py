@@ -153,7 +153,7 @@ def check_folder(folder: Path, settings: GridSettings, cells: Sequence[Cell]) ->
         there = json.loads(file.read_text())
         lost = there["cells"].keys() - {cell.key for cell in cells}
         saved: Mapping[str, Any] = there["settings"]
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SweepError(
             f"{file} cannot be read: {error!r}. Give another --name, or move the folder away."
         ) from error

@@ -38,18 +38,17 @@ class Standing:
     started_at: float | None = None
     running: dict[str, int] = field(default_factory=dict)
     ended: dict[str, CellResult] = field(default_factory=dict)
-    seen_before: dict[str, int] = field(default_factory=dict)
+    spared: dict[str, int] = field(default_factory=dict)
 
     def start(self, key: str) -> None:
         """A group has taken the cell up."""
         self.started_at = self.started_at or time.monotonic()
         self.running[key] = 0
 
-    def epoch(self, key: str, epoch: int) -> None:
-        """The cell has finished an epoch."""
-        if self.running.get(key) == 0:
-            self.seen_before[key] = epoch - 1  # those a checkpoint has spared us
-        self.running[key] = epoch
+    def epochs(self, key: str, first: int, last: int) -> None:
+        """The cell has trained these epochs (1-based); earlier ones a checkpoint has spared us."""
+        self.spared.setdefault(key, first - 1)
+        self.running[key] = last
 
     def end(self, result: CellResult) -> None:
         """The cell has come to its end."""
@@ -85,7 +84,7 @@ class Standing:
             epochs = cell.config.train.epochs
             if cell.key in self.running:
                 done += self.work[cell.key] * self.running[cell.key] / epochs
-            spared += self.work[cell.key] * self.seen_before.get(cell.key, 0) / epochs
+            spared += self.work[cell.key] * self.spared.get(cell.key, 0) / epochs
         if done <= spared:
             return None
         return (time.monotonic() - self.started_at) * (total - done) / (done - spared)

@@ -163,7 +163,8 @@ class _Ledger(tune.Callback):
             self._standing.start(key)
         if news["epochs"]:
             self._tracker.log_epochs(key, news["epochs"])
-            self._standing.epoch(key, int(news["epochs"][-1]["epoch"]))
+            first, last = (int(news["epochs"][place]["epoch"]) for place in (0, -1))
+            self._standing.epochs(key, first, last)
         if outcome:
             self._end(key, Outcome(**outcome))
 

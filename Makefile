@@ -1,0 +1,35 @@
+# make sweep            train and compare all models on the built-in data (ARGS="--help" for settings)
+# make test             run the tests
+# make lint             ruff and mypy
+#
+# Both first set up .venv with the versions of constraints.txt. For a torch without CUDA on Linux:
+#   make sweep PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP_FLAGS ?=
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: sweep test lint clean
+
+sweep: $(READY)
+	$(BIN)/python sweeps/sparsity_grid.py $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "There is no python3 on the PATH: install Python 3.11, or give make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"{sys.executable} is Python {v[0]}.{v[1]}, but 3.11 or newer is needed: give make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[test,s3]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
