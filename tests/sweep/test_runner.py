@@ -1,0 +1,134 @@
+"""Running a sweep: what the ledger writes down, and the whole command, interrupted and taken up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from raymm.sweep.grid import GridSettings, expand
+from raymm.sweep.plan import Sweep
+from raymm.sweep.progress import ProgressView, Standing
+from raymm.sweep.runner import KEY, NEWS, _Ledger, run_sweep
+from raymm.tracking import Tracker
+from tests.sweep.small import dataset
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    monkeypatch.chdir(tmp_path)
+    settings = GridSettings(models=("mca",), sparsities=(0.0, 0.4), seeds=(0, 1), name="trial")
+    tracker = Tracker("sqlite:///mlflow.db", "small")
+    tracker.open_sweep("trial", {})
+    cells = expand(settings, dataset())
+    return Sweep(
+        name="trial", settings=settings, dataset=dataset(), cells=cells, finished={},
+        folder=tmp_path, tracker=tracker,
+    )  # fmt: skip
+
+
+def news(*epochs: int, outcome: dict[str, Any] | None = None) -> dict[str, Any]:
+    reports = [{"epoch": float(epoch), "loss/train": 1.0 / epoch} for epoch in epochs]
+    return {NEWS: {"started": True, "epochs": reports, "outcome": outcome}}
+
+
+def test_the_ledger_writes_every_cells_end_once_and_the_interrupted_ones_too(sweep: Sweep) -> None:
+    work = {cell.key: 1.0 for cell in sweep.cells}
+    standing = Standing(sweep.cells, work)
+    ledger = _Ledger(sweep, standing, ProgressView(standing, Console(quiet=True)))
+    good, bad, open_, unseen = sweep.cells
+
+    def hear(key: str, result: dict[str, Any]) -> None:
+        trial: Any = SimpleNamespace(config={KEY: key})
+        ledger.on_trial_result(0, [], trial, result)
+
+    done = {"status": "finished", "metrics": {"probe/auprc": 0.5, "loss/train": 0.4}}
+    failed = {"status": "failed", "reason": "TrainingError: no", "details": "Traceback ..."}
+    hear(good.key, news())
+    hear(good.key, news(1, 2))
+    hear(good.key, news(outcome=done))
+    hear(good.key, news(1, 2, outcome=failed))  # a trial that was started again tells it all again
+    hear(bad.key, news(1, outcome=failed))
+    hear(open_.key, news(1))
+    ledger.stop_the_rest()
+
+    ended = standing.ended
+    assert [ended[cell.key].status for cell in sweep.cells] == [
+        "finished", "failed", "stopped", "stopped",
+    ]  # fmt: skip
+    assert ended[good.key].metrics == done["metrics"]
+    assert [epoch["epoch"] for epoch in ended[good.key].curve] == [1, 2]
+    assert ended[bad.key].reason == "TrainingError: no"
+    assert ended[unseen.key].reason == "interrupted before it was begun"
+    log = (sweep.folder / "failures.log").read_text()
+    assert log == f"{bad.key} {bad.title}: TrainingError: no\nTraceback ...\n"
+    assert statuses("sqlite:///mlflow.db") == {
+        good.key: "FINISHED", bad.key: "FAILED", open_.key: "KILLED",
+    }  # fmt: skip
+
+
+def test_a_sweep_with_nothing_to_train_starts_no_ray(sweep: Sweep) -> None:
+    for cell in sweep.cells:
+        sweep.tracker.start(cell)
+    finished = {
+        cell.key: SimpleNamespace(key=cell.key, status="finished", metrics={})
+        for cell in sweep.cells
+    }
+    whole: Any = {**vars(sweep), "finished": finished}
+    results = run_sweep(Sweep(**whole), Console(quiet=True))
+    assert [result.key for result in results] == [cell.key for cell in sweep.cells]
+
+
+def statuses(uri: str) -> dict[str, str]:
+    """Status of each cell's run; fails if a cell has two."""
+    client = MlflowClient(uri)
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(ids, "tags.`raymm.kind` = 'cell'")
+    found = {run.data.tags["raymm.cell_key"]: run.info.status for run in runs}
+    assert len(found) == len(runs)
+    return found
+
+
+@pytest.mark.ray
+def test_the_whole_command_is_interrupted_taken_up_and_done(tmp_path: Path) -> None:
+    """As a user runs it: Ctrl-C after the first cell; the same command again does the rest."""
+    script = str(ROOT / "sweeps/sparsity_grid.py")
+    arguments = "--models mca --sparsities 0 0.4 0.8 --seeds 0 --epochs 2 --max-concurrent 1"
+    command = [sys.executable, script, *arguments.split(), "--name", "whole"]
+    environment = {**os.environ, "COLUMNS": "80"}
+    said = []
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as first:  # fmt: skip
+        assert first.stdout is not None
+        for line in first.stdout:
+            said.append(line)
+            if line.startswith("[1/3]"):
+                first.send_signal(signal.SIGINT)
+    assert first.returncode == 130, "".join(said)
+    assert said[-1].startswith("Interrupted. The same command goes on: python sweeps/sparsity_grid")
+    uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    assert "FINISHED" in statuses(uri).values()
+
+    second = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert second.stderr == ""
+    assert "\x1b" not in second.stdout
+    assert "[3/3]" not in second.stdout
+    assert set(statuses(uri).values()) == {"FINISHED"}
+    cells = pd.read_csv(tmp_path / "results/whole/cells.csv")
+    assert list(cells["status"]) == ["finished"] * 3
+    assert cells["probe/auprc"].between(0, 1).all()
+    assert "mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db" in second.stdout
