@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from raymm.config import DataConfig
 from raymm.data import sparsity, splits
 from raymm.data.dataset import Dataset, Modality, ModalitySpec
 from raymm.data.prepared import Column, PreparedData, Split
+from raymm.data.scaling import Scaling, fit
 from raymm.errors import DataError
 
 __all__ = ["Column", "PreparedData", "Split", "prepare"]
@@ -18,6 +20,7 @@ __all__ = ["Column", "PreparedData", "Split", "prepare"]
 def prepare(dataset: Dataset, config: DataConfig) -> PreparedData:
     """Mask, split and standardise a data set.
 
+    Nothing of its values is copied: splits refer to them, and batches standardise what they gather.
     Every column of a table and component of a sequence has mean 0 and deviation 1 over the values
     that the masked train split has. A constant one becomes 0. One without any value there counts
     as missing in the other splits too, since nothing is known of its scale.
@@ -33,28 +36,22 @@ def prepare(dataset: Dataset, config: DataConfig) -> PreparedData:
     natural = dataset.presence()
     masked = sparsity.apply(dataset, config.sparsity, config.mask_seed)
     kept = masked.any(axis=1)
-    assigned = splits.assign(
-        dataset.ids,
-        seed=config.split_seed,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-    )
-    assigned[~kept] = -1
+    assigned = np.where(kept, _assigned(dataset, config), -1)
     _check_splits(assigned, config)
     _check_train(dataset, masked[assigned == splits.TRAIN], config)
-    scaled = [
-        _standardised(modality, masked[:, index] & (assigned == splits.TRAIN))
-        for index, modality in enumerate(dataset.modalities)
+    scalings = [
+        _scaling(dataset, index, masked[:, index] & (assigned == splits.TRAIN), config)
+        for index in range(len(dataset.modalities))
     ]
     train, validation, test = (
-        _split(dataset, scaled, masked, np.flatnonzero(assigned == split))
+        _split(dataset, scalings, masked, np.flatnonzero(assigned == split))
         for split in (splits.TRAIN, splits.VALIDATION, splits.TEST)
     )
     label = dataset.label
     return PreparedData(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
-        specs=tuple(map(_spec, dataset.modalities, scaled)),
+        specs=tuple(map(_spec, dataset.modalities, scalings)),
         train=train,
         validation=validation,
         test=test,
@@ -65,6 +62,20 @@ def prepare(dataset: Dataset, config: DataConfig) -> PreparedData:
         sparsity_masked=float(1 - masked.mean()),
         sparsity_realised=float(1 - masked[kept].mean()),
         samples_dropped=int((~kept).sum()),
+    )
+
+
+def _assigned(dataset: Dataset, config: DataConfig) -> NDArray[np.int64]:
+    """Split of each sample, (samples,), whatever the mask leaves of it."""
+    fractions = (config.validation_fraction, config.test_fraction)
+    return dataset.remembered(
+        ("split", config.split_seed, *fractions),
+        lambda: splits.assign(
+            dataset.ids,
+            seed=config.split_seed,
+            validation_fraction=fractions[0],
+            test_fraction=fractions[1],
+        ),
     )
 
 
@@ -91,34 +102,29 @@ def _check_train(dataset: Dataset, presence: NDArray[np.bool_], config: DataConf
             )
 
 
-def _standardised(modality: Modality, in_train: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Values in units of the train split's deviation, (n, width).
+def _scaling(
+    dataset: Dataset, index: int, in_train: NDArray[np.bool_], config: DataConfig
+) -> Scaling:
+    """Scaling of a modality, fitted to the rows of the samples that have it and are trained on.
 
     Args:
-        modality: as loaded.
-        in_train: (samples,) whether the modality is present and the sample is trained on.
+        in_train: (samples,) which those are; the settings decide it.
     """
-    chosen = in_train[modality.rows]
-    if modality.offsets is not None:
-        chosen = np.repeat(chosen, np.diff(modality.offsets))
-    known = modality.values[chosen].astype(np.float64)
-    missing = np.isnan(known)
-    count = (~missing).sum(axis=0)
-    known[missing] = 0
-    mean = known.sum(axis=0) / np.maximum(count, 1)
-    off = np.where(missing, 0, known - mean)
-    deviation = np.sqrt((off**2).sum(axis=0) / np.maximum(count, 1))
-    # Rounding leaves a constant column a deviation of about 1e-16 of its value.
-    constant = deviation <= 1e-12 * np.abs(mean)
-    units = (modality.values - mean) / np.where(constant, 1, deviation)
-    scaled: NDArray[np.float32] = units.astype(np.float32)
-    scaled[:, count == 0] = np.nan
-    return np.nan_to_num(scaled, nan=0.0) if modality.kind == "sequence" else scaled
+    modality = dataset.modalities[index]
+    decides = (
+        config.sparsity,
+        config.mask_seed,
+        config.split_seed,
+        config.validation_fraction,
+        config.test_fraction,
+    )
+    rows = np.flatnonzero(in_train[modality.rows])
+    return dataset.remembered(("scaling", index, *decides), lambda: fit(modality, rows))
 
 
 def _split(
     dataset: Dataset,
-    scaled: list[NDArray[np.float32]],
+    scalings: Sequence[Scaling],
     presence: NDArray[np.bool_],
     samples: NDArray[np.int64],
 ) -> Split:
@@ -128,35 +134,32 @@ def _split(
         presence=presence[samples],
         labels=None if label is None else label.values[samples],
         columns=tuple(
-            _column(modality, values, presence[:, index], samples)
-            for index, (modality, values) in enumerate(zip(dataset.modalities, scaled, strict=True))
+            _column(modality, scaling, presence[:, index], samples)
+            for index, (modality, scaling) in enumerate(
+                zip(dataset.modalities, scalings, strict=True)
+            )
         ),
     )
 
 
 def _column(
     modality: Modality,
-    values: NDArray[np.float32],
+    scaling: Scaling,
     present: NDArray[np.bool_],
     samples: NDArray[np.int64],
 ) -> Column:
-    """The rows of a modality that the samples of a split have."""
+    """The rows of a modality that the samples of a split have; its values stay where they are."""
     row_in_dataset = np.full(len(present), -1, dtype=np.int64)
     row_in_dataset[modality.rows] = np.arange(len(modality.rows))
-    rows = row_in_dataset[samples[present[samples]]]
-    row_of = np.full(len(samples), -1, dtype=np.int64)
-    row_of[present[samples]] = np.arange(len(rows))
-    if modality.offsets is None:
-        return Column(modality.kind, row_of, torch.from_numpy(values[rows]), None)
-    lengths = np.diff(modality.offsets)[rows]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    source = np.arange(offsets[-1]) + np.repeat(modality.offsets[rows] - offsets[:-1], lengths)
-    return Column(modality.kind, row_of, torch.from_numpy(values[source]), offsets)
+    row_of = np.where(present, row_in_dataset, -1)[samples]
+    return Column(
+        modality.kind, row_of, modality.values, modality.offsets, scaling, modality.mapping
+    )
 
 
-def _spec(modality: Modality, scaled: NDArray[np.float32]) -> ModalitySpec:
+def _spec(modality: Modality, scaling: Scaling) -> ModalitySpec:
     if modality.offsets is None:
-        missing = bool(np.isnan(scaled).any())
+        missing = modality.has_missing or bool(scaling.bias.isnan().any())
         return ModalitySpec(modality.name, "table", modality.width, modality.width, missing)
     longest = int(np.diff(modality.offsets).max())
     return ModalitySpec(modality.name, "sequence", modality.width, longest)

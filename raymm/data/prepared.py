@@ -1,4 +1,4 @@
-"""A data set made ready for one cell: masked, split, standardised, laid out for fast batches."""
+"""A data set made ready for one cell: masked, split, and standardised where batches are made."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from torch import Tensor
 from raymm.data.batch import Batch, Block
 from raymm.data.blocks import like_lengths, padded_index
 from raymm.data.dataset import Kind, ModalitySpec, Task
+from raymm.data.mapped import MappedFile
+from raymm.data.scaling import Scaling
 
 
 @dataclass(frozen=True)
 class Column:
-    """One modality of a split, stored flat: only the samples that have it.
+    """One modality of a split: which rows of the data set's it has, and how they are scaled.
 
     Attributes:
         row_of: (n,) row of each sample of the split; -1 where it lacks the modality.
-        values: (rows, columns) for a table, (total vectors, width) for a sequence.
+        values: the data set's: (rows, columns) for a table, (total vectors, width) for a sequence.
+            They may be read-only, shared, or lie in a file: batches copy what they gather.
         offsets: (rows + 1,) first vector of each row of a sequence; None for a table.
+        scaling: applied to what is gathered; None leaves it as it is.
+        mapping: the file that the values lie in, if they are mapped.
     """
 
     kind: Kind
     row_of: NDArray[np.int64]
-    values: Tensor
+    values: NDArray[np.float32]
     offsets: NDArray[np.int64] | None
+    scaling: Scaling | None = None
+    mapping: MappedFile | None = None
 
     def blocks(self, modality: int, positions: NDArray[np.int64]) -> tuple[Block, ...]:
         """The blocks of a batch, at least one.
@@ -40,12 +47,18 @@ class Column:
         samples = np.flatnonzero(rows >= 0)
         rows = rows[samples]
         if self.offsets is None:
-            values = self.values[torch.from_numpy(rows)]
-            return (Block(modality, torch.from_numpy(samples), values),)
+            return (Block(modality, torch.from_numpy(samples), self._gathered(rows)),)
         if not len(rows):
-            none = self.values.new_zeros((0, 1, self.values.shape[1]))
+            none = torch.zeros((0, 1, self.values.shape[1]))
             return (Block(modality, torch.from_numpy(samples), none),)
         return self._sequences(modality, samples, rows, self.offsets)
+
+    def _gathered(self, index: NDArray[np.int64]) -> Tensor:
+        """A scaled copy of some rows or vectors, index.shape + (width,)."""
+        values = torch.from_numpy(self.values.take(index, axis=0))
+        if self.mapping is not None:
+            self.mapping.count(values.nbytes)
+        return values if self.scaling is None else self.scaling.apply_(values)
 
     def _sequences(
         self,
@@ -58,7 +71,8 @@ class Column:
         blocks = []
         for chosen in like_lengths(lengths):
             index, padding = padded_index(starts[chosen], lengths[chosen])
-            values = self.values[torch.from_numpy(index)]
+            # The mean, which is 0 now, stands for a component that a vector lacks.
+            values = self._gathered(index).nan_to_num_(nan=0.0)
             real = None
             if padding.any():
                 values[torch.from_numpy(padding)] = 0

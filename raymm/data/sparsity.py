@@ -24,13 +24,8 @@ def dropped(
     Raises:
         ConfigError: the sparsity is outside [0, 1).
     """
-    if not 0 <= sparsity < 1:
-        raise ConfigError(f"sparsity = {sparsity!r} is out of range. Give a number in [0, 1).")
-    mask = np.zeros((len(ids), len(modality_names)), dtype=np.bool_)
-    if sparsity > 0:
-        for column, name in enumerate(modality_names):
-            mask[:, column] = uniforms(ids, "sparsity", seed, name) < sparsity
-    return mask
+    _check(sparsity)
+    return _places(ids, modality_names, seed) < sparsity
 
 
 def apply(dataset: Dataset, sparsity: float, seed: int) -> NDArray[np.bool_]:
@@ -39,5 +34,20 @@ def apply(dataset: Dataset, sparsity: float, seed: int) -> NDArray[np.bool_]:
     Raises:
         ConfigError: the sparsity is outside [0, 1).
     """
+    _check(sparsity)
+    if sparsity == 0:
+        return dataset.presence()
     names = [modality.name for modality in dataset.modalities]
-    return dataset.presence() & ~dropped(dataset.ids, names, sparsity, seed)
+    places = dataset.remembered(("sparsity", seed), lambda: _places(dataset.ids, names, seed))
+    return dataset.presence() & (places >= sparsity)
+
+
+def _places(ids: NDArray[np.str_], modality_names: Sequence[str], seed: int) -> NDArray[np.float64]:
+    """The sparsity from which on each sample lacks each modality, (samples, modalities)."""
+    places = [uniforms(ids, "sparsity", seed, name) for name in modality_names]
+    return np.stack(places, axis=1) if places else np.zeros((len(ids), 0))
+
+
+def _check(sparsity: float) -> None:
+    if not 0 <= sparsity < 1:
+        raise ConfigError(f"sparsity = {sparsity!r} is out of range. Give a number in [0, 1).")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -104,6 +105,12 @@ def check_batch(split: Split, positions: list[int]) -> None:
                 np.testing.assert_allclose(found[place, index], wanted, atol=1e-5)
 
 
+def table(split: Split, index: int) -> torch.Tensor:
+    """All rows of a table that the samples of a split have, standardised, (rows, columns)."""
+    blocks = split.batch(np.arange(split.size)).blocks
+    return next(block.values for block in blocks if block.modality == index)
+
+
 def test_every_sample_of_every_split_against_the_slow_way() -> None:
     for split in (PREPARED.train, PREPARED.validation, PREPARED.test):
         check_batch(split, list(range(split.size)))
@@ -168,8 +175,9 @@ def test_the_other_splits_do_not_touch_the_scale() -> None:
     values = np.where((assigned == splits.TRAIN)[:, None], other.values, 1e6).astype(np.float32)
     changed = dataclasses.replace(other, values=values)
     data = dataclasses.replace(DATA, modalities=(*DATA.modalities[:2], changed))
-    train = prepare(data, CONFIG).train.columns[2].values
-    torch.testing.assert_close(train, PREPARED.train.columns[2].values)
+    torch.testing.assert_close(
+        table(prepare(data, CONFIG).train, 2), table(PREPARED.train, 2), rtol=0, atol=0
+    )
 
 
 def test_a_column_that_nobody_trains_on_counts_as_missing() -> None:
@@ -182,8 +190,9 @@ def test_a_column_that_nobody_trains_on_counts_as_missing() -> None:
     )
     prepared = prepare(data, CONFIG)
     for split in (prepared.train, prepared.validation, prepared.test):
-        assert torch.isnan(split.columns[2].values).any(dim=0).tolist() == [True, False]
-        assert torch.isnan(split.columns[2].values[:, 0]).all()
+        missing = torch.isnan(table(split, 2))
+        assert missing.all(dim=0).tolist() == [True, False]
+        assert not missing[:, 1].any()
     assert prepared.specs[2].has_missing
 
 
@@ -214,3 +223,29 @@ def test_a_modality_that_nobody_trains_on_is_an_error() -> None:
         DataError, match=r"train split has the modality 'other' at sparsity 0\.3: 4 of 120"
     ):
         prepare(data, CONFIG)
+
+
+def test_nothing_is_copied_and_cells_of_a_condition_share_the_scale() -> None:
+    again = prepare(DATA, dataclasses.replace(CONFIG, validation_fraction=0.15))
+    other = prepare(DATA, dataclasses.replace(CONFIG, mask_seed=1))
+    for index, modality in enumerate(DATA.modalities):
+        for split in (PREPARED.train, PREPARED.validation, PREPARED.test):
+            assert split.columns[index].values is modality.values
+        scaling = PREPARED.train.columns[index].scaling
+        assert again.test.columns[index].scaling is scaling
+        assert other.test.columns[index].scaling is not scaling
+
+
+def test_read_only_arrays_of_another_process_serve_as_well() -> None:
+    """As Ray's object store hands them out: pickled with the arrays' bytes beside the pickle."""
+    buffers: list[pickle.PickleBuffer] = []
+    content = pickle.dumps(DATA, protocol=5, buffer_callback=buffers.append)
+    received = pickle.loads(content, buffers=[bytes(buffer) for buffer in buffers])
+    assert not received.modalities[0].values.flags.writeable
+    assert len(content) < 20_000
+    split = prepare(received, CONFIG).train
+    positions = np.arange(split.size)
+    wanted, found = held(PREPARED.train.batch(positions)), held(split.batch(positions))
+    assert wanted.keys() == found.keys()
+    for place, values in wanted.items():
+        np.testing.assert_array_equal(found[place], values)

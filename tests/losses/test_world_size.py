@@ -59,12 +59,12 @@ def share_of(rank: int, ranks: int) -> Batch:
         spec = SPECS[index]
         if spec.kind == "table":
             values = rng.normal(size=(len(rows), spec.width)).astype(np.float32)
-            columns.append(Column("table", row_of, torch.from_numpy(values), None))
+            columns.append(Column("table", row_of, values, None))
         else:
             lengths = rng.integers(1, spec.max_length + 1, size=len(rows))
             offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
             values = rng.normal(size=(offsets[-1], spec.width)).astype(np.float32)
-            columns.append(Column("sequence", row_of, torch.from_numpy(values), offsets))
+            columns.append(Column("sequence", row_of, values, offsets))
     ids = np.array([f"s{n}" for n in range(SAMPLES)])
     split = Split(ids=ids, presence=presence, labels=None, columns=tuple(columns))
     return split.batch(np.arange(SAMPLES)[rank::ranks])
