@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-from typing import Any
+import inspect
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import pytest
 import tyro
 
 from raymm.config import CellConfig
 from raymm.errors import ConfigError
+from raymm.sweep import grid as grid_module
 from raymm.sweep.grid import GridSettings, expand, relative_work
 from tests.sweep.small import dataset, with_sequence
 
@@ -135,3 +141,32 @@ def test_every_setting_is_explained_by_help(capsys: pytest.CaptureFixture[str]) 
         GridSettings, args=["--models", "mca", "eao", "--sparsities", "0", "0.5", "--gpu", "A10G"]
     )
     assert parsed == GridSettings(models=("mca", "eao"), sparsities=(0.0, 0.5), gpu="A10G")
+
+
+@pytest.mark.parametrize("preset", ["laptop", "paper"])
+def test_help_tells_the_presets_true_values(preset: Literal["laptop", "paper"]) -> None:
+    settings = GridSettings(preset=preset)
+    config = expand(settings, with_sequence())[0].config
+    values = {**vars(config.data), **vars(config.model), **vars(config.train)}
+    values["workers_per_cell"] = settings.workers
+    checked = 0
+    for name, text in explained():
+        told = re.search(rf"(?:{preset}|both presets): ([\d.]*\d)", text, re.IGNORECASE)
+        if told and name in values:
+            assert float(told[1]) == values[name], f"--{name}: {text}"
+            checked += 1
+    assert checked >= 11
+
+
+def explained() -> Iterator[tuple[str, str]]:
+    """Each setting that leaves its value to the preset, with the text that explains it."""
+    (settings,) = (
+        node
+        for node in ast.parse(inspect.getsource(grid_module)).body
+        if isinstance(node, ast.ClassDef) and node.name == "GridSettings"
+    )
+    for field, text in itertools.pairwise(settings.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            assert isinstance(field.target, ast.Name)
+            if ast.unparse(field.annotation).endswith("| None"):
+                yield field.target.id, ast.literal_eval(text.value)
