@@ -109,14 +109,14 @@ def test_the_whole_command_is_interrupted_taken_up_and_done(tmp_path: Path) -> N
     environment = {**os.environ, "COLUMNS": "80"}
     said = []
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, text=True,
+        command, cwd=tmp_path, env=environment, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as first:  # fmt: skip
         assert first.stdout is not None
         for line in first.stdout:
             said.append(line)
             if line.startswith("[1/3]"):
-                first.send_signal(signal.SIGINT)
+                os.killpg(first.pid, signal.SIGINT)  # a terminal's Ctrl-C goes to all processes
     assert first.returncode == 130, "".join(said)
     assert said[-1].startswith("Interrupted. The same command goes on: python sweeps/sparsity_grid")
     uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
