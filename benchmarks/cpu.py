@@ -3,9 +3,9 @@
     python -m benchmarks.cpu --published PATH/TO/mca-paper --out benchmarks/cpu.json
 
 For each model and sparsity, at the papers' shapes (fp32, 2 threads, batch 8, one block): seconds of a
-forward and a backward pass in turns (ours, theirs, ours, ...), the median of the ratios of the turns, the peak
-memory of each in a process of its own, the share of the machine's measured matrix-product rate that
-the operations a step must do amount to, and the largest difference from the published embeddings.
+forward and a backward pass in turns (ours, theirs, ours, ...), the median of the turns' ratios, the peak
+memory of each in a process of its own, the seconds that the operations a step must do take at the
+machine's measured matrix-product rate, and the largest difference from the published embeddings.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.published import Published
 from benchmarks.shapes import Step, full_batch, paper_model, step_operations
 from raymm.config import MODEL_NAMES, LossConfig, ModelName
 from raymm.losses.contrastive import ContrastiveLoss
-from raymm.training.resources import peak_memory_gib, reset_peak_memory
+from raymm.training.resources import keep_freed_memory, peak_memory_gib, reset_peak_memory
 
 CPU = torch.device("cpu")
 SAMPLES = 8
@@ -126,6 +126,7 @@ def peak_gib(kind: str, name: ModelName, sparsity: float, checkout: Path | None)
 def print_peak(kind: str, name: ModelName, sparsity: float, checkout: Path | None) -> None:
     """The measuring process behind `peak_gib`."""
     torch.set_num_threads(2)
+    keep_freed_memory()
     run = runner(kind, name, sparsity, checkout)
     reset_peak_memory(CPU)
     before = peak_memory_gib(CPU)
@@ -207,6 +208,7 @@ def main() -> None:
         print_peak(kind, name, float(sparsity), options.published)
         return
     torch.set_num_threads(2)
+    keep_freed_memory()
     result: dict[str, object] = {"machine": machine(), "matrix_rate_gflops": matrix_rate() / 1e9}
     rows = []
     for name in options.models:

@@ -37,7 +37,7 @@ from raymm.training.optimizer import (
     optimizer_tensors,
     set_learning_rate,
 )
-from raymm.training.resources import peak_memory_gib, reset_peak_memory
+from raymm.training.resources import keep_freed_memory, peak_memory_gib, reset_peak_memory
 
 CHECKPOINT_INTERVAL_S = 30.0
 """Least time between two checkpoints: what a killed worker may lose."""
@@ -115,6 +115,7 @@ def train_cell(
         DataError: a split has nothing to train on or to score.
         TrainingError: the loss is no longer finite.
     """
+    keep_freed_memory()
     reset_peak_memory(device)
     prepared = prepare(dataset, cell.data)
     training = _Training(cell, prepared, CheckpointStore(storage), device)

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 from pathlib import Path
 
 import torch
 
 GIB = 2.0**30
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+_MOST = 2**31 - 1
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed for the next step instead of giving it back (glibc).
+
+    Each step allocates the same large arrays again; getting them from the system page by page, zeroed,
+    costs about a tenth of a step on the CPU.
+    """
+    allocator = ctypes.CDLL(None)
+    if hasattr(allocator, "mallopt"):
+        allocator.mallopt(_MMAP_THRESHOLD, _MOST)
+        allocator.mallopt(_TRIM_THRESHOLD, _MOST)
 
 
 def reset_peak_memory(device: torch.device) -> None:
