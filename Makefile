@@ -1,6 +1,7 @@
 # make sweep            train and compare all models on the built-in data (ARGS="--help" for settings)
 # make test             run the tests
 # make lint             ruff and mypy
+# make bench            measure, and write benchmarks/results.json (minutes; on a quiet machine)
 #
 # Both first set up .venv with the versions of constraints.txt. For a torch without CUDA on Linux:
 #   make sweep PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -11,13 +12,16 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: sweep test lint clean
+.PHONY: sweep test lint bench clean
 
 sweep: $(READY)
 	$(BIN)/python sweeps/sparsity_grid.py $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
