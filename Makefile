@@ -3,8 +3,7 @@
 # make lint             ruff and mypy
 # make bench            measure, and write benchmarks/results.json (minutes; on a quiet machine)
 #
-# Both first set up .venv with the versions of constraints.txt. For a torch without CUDA on Linux:
-#   make sweep PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# All first set up .venv with the versions of constraints.txt. PIP_FLAGS goes to pip: another index, say.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_FLAGS ?=

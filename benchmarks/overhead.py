@@ -11,6 +11,7 @@ from `ray.init` until the first cell begins.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -68,7 +69,7 @@ def warm(workers: int) -> dict[str, Any]:
                     outcome = sight.outcome
                 ends.append(time.time())
                 first = first or float(outcome.metrics["began"])
-    each = [later - earlier for earlier, later in zip(ends, ends[1:], strict=False)]
+    each = [later - earlier for earlier, later in itertools.pairwise(ends)]
     return {
         "workers of a cell": workers,
         "a cell of a warm group, s": statistics.median(each),

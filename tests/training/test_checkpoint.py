@@ -1,4 +1,4 @@
-"""Checkpoints: whole ones are found, others passed over, old ones removed; here and on an object store."""
+"""Checkpoints: whole ones are found, others passed over, old ones removed; here and on object stores."""
 
 from __future__ import annotations
 

@@ -11,7 +11,14 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from raymm.config import CellConfig, DataConfig, ModelConfig, TrainConfig
+from raymm.config import (
+    MODEL_NAMES,
+    CellConfig,
+    DataConfig,
+    ModelConfig,
+    ModelName,
+    TrainConfig,
+)
 from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
 from raymm.errors import ConfigError, TrainingError
@@ -134,6 +141,19 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step(
     cell = with_training(learning_rate=1e30, warmup_steps=0)
     with pytest.raises(TrainingError, match=r"at step \d+ of epoch 1.*--learning-rate"):
         run(cell, digits, tmp_path)
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_mixed_precision_trains_much_as_full_precision_does(
+    name: ModelName, digits: Dataset, tmp_path: Path
+) -> None:
+    curves = []
+    for precision in ("fp32", "bf16"):
+        cell = with_training(epochs=1, precision=precision)
+        cell = dataclasses.replace(cell, model=dataclasses.replace(cell.model, name=name))
+        curves += curve(run(cell, digits, tmp_path / precision)[1])
+    assert curves[1] != curves[0]
+    assert curves[1] == pytest.approx(curves[0], rel=0.02)
 
 
 def rank_of_two(rank: int, folder: str) -> None:
