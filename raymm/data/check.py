@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from raymm.data.dataset import Dataset, Label, Modality
+from raymm.data.packed import is_packed, open_packed
+from raymm.data.problems import Problems
 from raymm.data.sources import resolve
 from raymm.data.sources.folder import Survey, survey_folder
 
@@ -25,14 +27,26 @@ def check_dataset(dataset: str, modalities: Sequence[str] = (), label: str | Non
     """Look at a data set without stopping at the first problem.
 
     Args:
-        dataset: built-in name, or a folder / s3:// address of tables.
+        dataset: built-in name, a folder / s3:// address of tables, or a packed folder, of which
+            every value is read and held against its digest.
         modalities: modalities looked at, in this order; empty means the data set's default.
         label: label column; None means the data set's default, or all of them.
 
     Raises:
         DataError: there is nothing to look at.
     """
-    return survey_folder(resolve(dataset), modalities, label)
+    address = resolve(dataset)
+    if not is_packed(address):
+        return survey_folder(address, modalities, label)
+    packed = open_packed(address, modalities, label)
+    problems = Problems()
+    for damaged in packed.damaged():
+        problems.error(
+            f"{address}: the values of '{damaged}' are not those that were packed. Copy the folder "
+            "again, or pack it again."
+        )
+    emptied = {modality.name: 0 for modality in packed.modalities}
+    return Survey(address, packed, (), emptied, tuple(problems.found))
 
 
 def usable(survey: Survey) -> bool:
@@ -93,7 +107,7 @@ def _modalities(survey: Survey) -> Padding:
     table = _grid("name", "kind", "shape", ">samples", ">absent", ">empty rows", ">missing inside")
     samples = len(survey.dataset.ids)
     for modality in survey.dataset.modalities:
-        inside = float(np.isnan(modality.values).mean()) if modality.values.size else 0.0
+        missing = sum(int(np.isnan(part).sum()) for part in modality.parts())
         table.add_row(
             modality.name,
             modality.kind,
@@ -101,7 +115,7 @@ def _modalities(survey: Survey) -> Padding:
             f"{len(modality.rows):,}",
             _percent(1 - len(modality.rows) / samples),
             f"{survey.emptied[modality.name]:,}",
-            _percent(inside),
+            _percent(missing / max(1, modality.values.size)),
         )
     return _indented(table)
 

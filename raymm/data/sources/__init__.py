@@ -1,4 +1,4 @@
-"""Where data sets come from: the built-in one, and folders of your own tables."""
+"""Where data sets come from: the built-in one, folders of your own tables, packed folders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raymm.data.dataset import Dataset
+from raymm.data.packed import is_packed, open_packed
 from raymm.data.sources import digits
 from raymm.data.sources.folder import load_folder
 from raymm.errors import DataError, nearest
@@ -33,11 +34,14 @@ def load_dataset(dataset: str, modalities: Sequence[str] = (), label: str | None
     """Load a data set.
 
     Args:
-        dataset: built-in name, or a folder / s3:// address of tables.
+        dataset: built-in name, a folder / s3:// address of tables, or a packed folder.
         modalities: modalities used, in this order; empty means the data set's default.
         label: label column; None means the data set's default.
 
     Raises:
         DataError: it is not there or cannot be used; the message names the place and the remedy.
     """
-    return load_folder(resolve(dataset), modalities, label)
+    address = resolve(dataset)
+    if is_packed(address):
+        return open_packed(address, modalities, label)
+    return load_folder(address, modalities, label)
