@@ -120,3 +120,12 @@ def test_numbers_of_terms_are_the_papers() -> None:
     # 6 of two single modalities, 4 x 3 of one and a pair without it, 3 of two pairs.
     assert len(disjoint) == 6 + 12 + 3
     assert all(not set(members[a]) & set(members[b]) for a, b in disjoint)
+
+
+@pytest.mark.parametrize(("log_scale", "scale"), [(-1.0, 1.0), (1.0, math.e), (9.0, 100.0)])
+def test_the_learned_scale_stays_within_its_range(log_scale: float, scale: float) -> None:
+    loss = ContrastiveLoss(PAIRS, LossConfig())
+    torch.nn.init.constant_(loss.log_scale, log_scale)
+    assert float(loss.scale().detach()) == pytest.approx(scale)
+    loss.clamp()
+    assert float(loss.log_scale.detach()) == pytest.approx(math.log(scale))

@@ -115,12 +115,30 @@ def eao_embeddings(model: EAO, batch: Batch) -> Tensor:
 
 def zero_absent(model: FusionModel, batch: Batch, embeddings: Tensor) -> Tensor:
     """Zero where a sample lacks an embedding, by the plain definition of presence."""
-    present = torch.zeros(embeddings.shape[:2], dtype=torch.bool)
+    return embeddings * dense_presence(model, batch).unsqueeze(-1)
+
+
+def dense_presence(model: FusionModel, batch: Batch) -> Tensor:
+    """Which embedding exists for which sample, (K, B): EAO's if all members are there, others' if any."""
+    present = torch.zeros(len(model.members), batch.size, dtype=torch.bool)
     for number, members in enumerate(model.members):
         for sample in range(batch.size):
             has = [bool(batch.presence[sample, member]) for member in members]
             present[number, sample] = all(has) if isinstance(model, EAO) else any(has)
-    return embeddings * present.unsqueeze(-1)
+    return present
+
+
+def dense_fusion(model: FusionModel, embeddings: Tensor, batch: Batch) -> Tensor:
+    """Embedding of everything present, (B, d): the all-modality channel's, or EAO's mean of unit ones."""
+    present = dense_presence(model, batch)
+    rows = []
+    for sample in range(batch.size):
+        if isinstance(model, EAO):
+            found = embeddings[present[:, sample], sample]
+            rows.append((found / found.norm(dim=-1, keepdim=True)).mean(0))
+        else:
+            rows.append(embeddings[model.members.index(tuple(range(len(model.specs)))), sample])
+    return torch.stack(rows)
 
 
 def dense_embeddings(model: FusionModel, batch: Batch) -> Tensor:

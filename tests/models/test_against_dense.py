@@ -14,7 +14,7 @@ from raymm.models.base import FusionModel
 from raymm.models.build import build_model
 from raymm.models.embeddings import Embeddings
 from tests.models.batches import SPECS, random_batch, random_presence
-from tests.models.dense import dense_embeddings
+from tests.models.dense import dense_embeddings, dense_fusion, dense_presence
 
 MODELS: tuple[ModelName, ...] = ("mca", "zorro", "eao")
 
@@ -39,8 +39,11 @@ def check_equal(name: ModelName, presence: NDArray[np.bool_]) -> None:
     loss = ContrastiveLoss(model.pairs, LossConfig())
     batch = random_batch(presence)
     ragged = model(batch)
-    dense = Embeddings(dense_embeddings(model, batch), ragged.present)
+    dense = Embeddings(dense_embeddings(model, batch), dense_presence(model, batch))
+    assert torch.equal(ragged.present, dense.present)
     torch.testing.assert_close(ragged.vectors, dense.vectors, atol=1e-5, rtol=1e-5)
+    fused = dense_fusion(model, dense.vectors, batch)
+    torch.testing.assert_close(model.fusion(ragged), fused, atol=1e-5, rtol=1e-5)
     ragged_loss, dense_loss = loss(ragged), loss(dense)
     torch.testing.assert_close(ragged_loss, dense_loss, atol=1e-5, rtol=1e-5)
     expected = gradients(dense_loss, model)
