@@ -8,6 +8,8 @@ metrics have their names too, and where a curve has the name already `final/<nam
 
 from __future__ import annotations
 
+import functools
+import http.client
 import json
 import logging
 import os
@@ -16,8 +18,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from raymm.config import to_dict
 from raymm.errors import TrackingError
@@ -45,9 +48,27 @@ DATASET, REASON, CURVE = "raymm.dataset", "raymm.reason", "raymm.curve"
 PARENT = "mlflow.parentRunId"
 STATUS_OF = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _told(
+    method: Callable[Concatenate[Tracker, P], T],
+) -> Callable[Concatenate[Tracker, P], T]:
+    """Make a method of the tracker say with a remedy that the store has failed it."""
+
+    @functools.wraps(method)
+    def call(self: Tracker, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with _explained(self.uri):
+            return method(self, *args, **kwargs)
+
+    return call
+
 
 class Tracker:
     """Runs of a sweep's cells in an MLflow store. A local store is made when a sweep is opened.
+
+    All methods raise TrackingError where the store cannot be used, or no longer.
 
     Args:
         uri: MLflow tracking URI; None for SQLite and an artifact folder under `mlruns/`.
@@ -73,12 +94,9 @@ class Tracker:
             return self.uri
         return f"mlflow ui --backend-store-uri {without_credentials(self.uri)}"
 
+    @_told
     def finished(self, cells: Sequence[Cell]) -> dict[str, CellResult]:
-        """Those of the cells that are finished, by key, with their metrics and curves.
-
-        Raises:
-            TrackingError: the store cannot be used.
-        """
+        """Those of the cells that are finished, by key, with their metrics and curves."""
         if self.uri.startswith(SQLITE) and not Path(self.uri.removeprefix(SQLITE)).exists():
             return {}
         wanted = {cell.key: cell for cell in cells}
@@ -92,12 +110,9 @@ class Tracker:
                 found[key] = self._result(wanted[key], run)
         return found
 
+    @_told
     def open_sweep(self, name: str, settings: Mapping[str, object]) -> None:
-        """Find or make the sweep's parent run, under which new cells are put.
-
-        Raises:
-            TrackingError: the store cannot be used.
-        """
+        """Find or make the sweep's parent run, under which new cells are put."""
         runs = self._all_runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
         existing = next(runs, None)
         if existing is None:
@@ -108,17 +123,20 @@ class Tracker:
             self._client.update_run(existing.info.run_id, status="RUNNING")
         self._sweep = (name, existing.info.run_id)
 
+    @_told
     def close_sweep(self, status: str) -> None:
         """End the parent run: "FINISHED", "FAILED" or "KILLED"."""
         if self._sweep is not None:
             self._client.set_terminated(self._sweep[1], status)
 
+    @_told
     def mark_part_of_sweep(self, keys: Iterable[str]) -> None:
         """Say on the runs of cells, which another sweep may have made, that this one uses them."""
         name, _ = self._open()
         for key in keys:
             self._client.set_tag(self._runs[key], f"{PART_OF}{name}", "true")
 
+    @_told
     def start(self, cell: Cell) -> None:
         """Make the cell's run, or take up the one it has."""
         name, parent = self._open()
@@ -145,6 +163,7 @@ class Tracker:
         self._runs[cell.key], self._curves[cell.key] = run.info.run_id, {}
         self._log_params(run.info.run_id, to_dict(config))
 
+    @_told
     def log_epochs(self, key: str, epochs: Sequence[Mapping[str, float]]) -> None:
         """Log epochs of a started cell; those its run has already are passed over."""
         curve, points = self._curves[key], []
@@ -162,6 +181,7 @@ class Tracker:
         """All epochs of a started cell, those recorded before it was taken up again included."""
         return tuple(epoch for _, epoch in sorted(self._curves[key].items()))
 
+    @_told
     def end(self, result: CellResult) -> None:
         """End a started cell's run as finished, failed or stopped, with metrics or the reason."""
         in_curve = {name for epoch in self._curves[result.key].values() for name in epoch}
@@ -189,7 +209,8 @@ class Tracker:
     def _connection(self) -> tuple[MlflowClient, str]:
         """The client and the experiment's id; at the first call the store is made if need be."""
         if self._connected is None:
-            self._connected = _usable(self.uri, self._connect)
+            with _few_retries():
+                self._connected = self._connect()
         return self._connected
 
     def _connect(self) -> tuple[MlflowClient, str]:
@@ -255,45 +276,64 @@ class Tracker:
             self._client.log_batch(self._runs[key], metrics=metrics[first : first + BATCH])
 
 
-T = TypeVar("T")
-
-
 def _check_reachable(uri: str) -> None:
     """Say within seconds that a server does not answer."""
     if uri.startswith(("http://", "https://")):
+        address = without_credentials(uri)
         try:
-            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=CONNECT_TIMEOUT_S):
+            with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=CONNECT_TIMEOUT_S):
                 return
         except urllib.error.HTTPError:
             return  # it answers; whether it lets us in is seen next
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise TrackingError(
-                f"The MLflow server at {without_credentials(uri)} does not answer: {error}. Start "
-                "it, mend --tracking-uri, or leave --tracking-uri out to record locally."
+                f"The MLflow server at {address} does not answer: {error}. Start it, mend "
+                "--tracking-uri, or leave --tracking-uri out to record locally."
             ) from error
 
 
-def _usable(uri: str, attempt: Callable[[], T]) -> T:
-    """Run a first request of the store, turning its failure into an error with a remedy."""
-    import mlflow.exceptions
-    import sqlalchemy.exc
-
+@contextmanager
+def _few_retries() -> Iterator[None]:
+    """While the first request is made, a server that fails it is not asked for minutes."""
     few = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
     added = {name: value for name, value in few.items() if name not in os.environ}
     os.environ.update(added)
     try:
-        return attempt()
-    except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise TrackingError(
-            f"The MLflow store at {without_credentials(uri)} cannot be used: {lines[0]}. Check "
-            "--tracking-uri (a server's http address, or a database such as "
-            "sqlite:///mlruns/mlflow.db) and, for a server, MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD."
-        ) from error
+        yield
     finally:
         for name in added:
             del os.environ[name]
+
+
+@contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    """Turn the store's failures into an error with a remedy, without passwords."""
+    store = f"The MLflow store at {without_credentials(uri)} cannot be used"
+    try:
+        yield
+    except ImportError as error:
+        raise TrackingError(
+            f"{store}: {error}. Install the database's driver, or give --tracking-uri the http "
+            "address of a server."
+        ) from error
+    except Exception as error:
+        if not _of_the_store(error):
+            raise
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrackingError(
+            f"{store}: {without_credentials(lines[0]).rstrip('.')}. Check --tracking-uri (a "
+            "server's http address, or a database such as sqlite:///mlruns/mlflow.db) and, for a "
+            "server, that it runs, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. "
+            "What is recorded stays; the same command goes on from there."
+        ) from error
+
+
+def _of_the_store(error: Exception) -> bool:
+    import mlflow.exceptions  # only where something failed: it takes seconds
+    import sqlalchemy.exc
+
+    kinds = (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError)
+    return isinstance(error, kinds)
 
 
 def _quiet_client(uri: str) -> MlflowClient:
@@ -314,7 +354,7 @@ def _commit() -> dict[str, str]:
 
 def without_credentials(text: str) -> str:
     """The text with user and password taken out of the addresses in it."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
 
 
 def flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

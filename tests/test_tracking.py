@@ -75,7 +75,7 @@ def test_a_finished_cell_is_one_run_with_all_there_is_to_know(uri: str) -> None:
     wanted = {"cell_key": "key1", "model": "mca", "sparsity": "0.4", "seed": "1"}
     assert wanted.items() <= {k.removeprefix("raymm."): v for k, v in run.data.tags.items()}.items()
     assert run.data.params["data.sparsity"] == "0.4"
-    assert run.data.params["train.epochs"] == "10"
+    assert run.data.params["train.epochs"] == str(TrainConfig().epochs)
     history = MlflowClient(uri).get_metric_history(run.info.run_id, "loss/train")
     assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
 
@@ -178,6 +178,28 @@ def test_credentials_leave_an_address_and_nothing_else_does() -> None:
     assert without_credentials("postgresql://u:p@host/db") == "postgresql://host/db"
     assert without_credentials("https://host/a@b") == "https://host/a@b"
     assert without_credentials("plain") == "plain"
+    assert without_credentials("http://u:p@ss@host") == "http://host"
+
+
+@pytest.mark.parametrize("port", ["", ":1"])
+def test_a_password_in_the_address_is_not_told(port: str) -> None:
+    with pytest.raises(TrackingError, match="does not answer") as caught:
+        Tracker(f"http://user:secret@127.0.0.1{port}", "digits")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_without_its_driver_is_an_error_with_a_remedy() -> None:
+    with pytest.raises(TrackingError, match="driver") as caught:
+        Tracker("postgresql://user:secret@127.0.0.1:1/runs", "digits").finished([cell()])
+    assert "secret" not in str(caught.value)
+
+
+def test_a_store_that_fails_later_is_told_of_too(uri: str) -> None:
+    tracker = opened(uri)
+    tracker.start(cell())
+    odd = {"epoch": 1.0, "uniformity/50%": 1.0}  # a name that MLflow refuses
+    with pytest.raises(TrackingError, match=r"50%.*same command goes on"):
+        tracker.log_epochs("key1", [odd])
 
 
 def test_nested_settings_become_flat_names() -> None:

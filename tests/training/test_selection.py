@@ -20,6 +20,7 @@ from raymm.data.sources import load_dataset
 from raymm.metrics.evaluate import embedding_metrics
 from raymm.metrics.probes import probe_metrics
 from raymm.models.embeddings import Embeddings
+from raymm.training.evaluate import SplitEmbeddings, final_metrics
 from raymm.training.loop import EpochReport, Learner, train_cell
 from raymm.training.optimizer import learning_rate
 
@@ -113,6 +114,25 @@ def test_probes_are_fitted_on_train_chosen_on_validation_and_scored_on_test(
     expected = probe_metrics("classification", 10, *splits)
     found = {name: trained.metrics[name] for name in expected}
     assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_probes_penalty_is_not_chosen_on_the_test_split(trained: Trained) -> None:
+    prepared = trained.prepared
+    embedded = {
+        name: SplitEmbeddings(*whole(trained, getattr(prepared, name)))
+        for name in ("train", "validation", "test")
+    }
+    # Validation embeddings that tell nothing ask for another penalty than the test split's would.
+    noise = torch.randn(embedded["validation"].fusion.shape, generator=torch.manual_seed(0))
+    embedded["validation"] = dataclasses.replace(embedded["validation"], fusion=noise)
+    found = final_metrics(prepared, embedded)["probe/loss"]
+    splits = [
+        (embedded[name].fusion.numpy(), getattr(prepared, name).labels)
+        for name in ("train", "validation", "test")
+    ]
+    assert found == probe_metrics("classification", 10, *splits)["probe/loss"]
+    chosen_on_test = probe_metrics("classification", 10, splits[0], splits[2], splits[2])
+    assert found > chosen_on_test["probe/loss"] + 0.01
 
 
 def test_the_checkpoint_remembers_the_best_epoch(
