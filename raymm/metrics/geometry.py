@@ -6,15 +6,20 @@ Shapes: n embeddings, d components.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-BLOCK = 2048
-"""Rows of a block: 32 MiB of float64 distances at a time, whatever n is."""
+BLOCK = 1024
+"""Rows of a block: 4 MiB of float32 distances at a time, whatever n is."""
+PART = 8192
+"""Rows of which a float64 copy is made at a time."""
+EXACT_ROWS = 4096
+"""Up to this many rows pairs are computed in float64; of more, the mean is not sensitive to it."""
 
 
-def uniformity(x: Tensor, *, block: int = BLOCK) -> float:
+def uniformity(x: Tensor, *, block: int = BLOCK, exact_rows: int = EXACT_ROWS) -> float:
     """How evenly embeddings cover the sphere; lower is better.
 
     The log of the mean of `exp(-2 |x_i - x_j|^2)` over the pairs i < j of the L2-normalised rows.
@@ -24,6 +29,9 @@ def uniformity(x: Tensor, *, block: int = BLOCK) -> float:
     Args:
         x: (n, d) embeddings, any floating dtype.
         block: rows in a block.
+        exact_rows: most rows for which pairs are computed in float64. Beyond, they are in float32
+            and their sum in float64: a squared distance is off by some 1e-7, the uniformity by less
+            than 1e-6.
 
     Returns:
         The uniformity; nan if there are fewer than two rows.
@@ -31,17 +39,28 @@ def uniformity(x: Tensor, *, block: int = BLOCK) -> float:
     count = len(x)
     if count < 2:
         return math.nan
-    points = unit(x)
-    squares = points.square().sum(dim=1)
+    left, right = _pair_factors(x, torch.float64 if count <= exact_rows else torch.float32)
     total = torch.zeros((), dtype=torch.float64, device=x.device)
     for top in range(0, count, block):
-        rows, row_squares = points[top : top + block], squares[top : top + block, None]
-        for left in range(top, count, block):
-            columns, column_squares = points[left : left + block], squares[left : left + block]
-            distances = (row_squares + column_squares - 2 * (rows @ columns.T)).clamp_min_(0)
-            kernel = distances.mul_(-2).exp_()
-            total += kernel.triu_(diagonal=1).sum() if left == top else kernel.sum()
+        rows = left[top : top + block]
+        for start in range(top, count, block):
+            kernel = (rows @ right[start : start + block].T).clamp_max_(0).exp_()
+            if start == top:
+                kernel.triu_(diagonal=1)
+            total += kernel.sum(dim=1).to(torch.float64).sum()
     return math.log(total.item() / (count * (count - 1) / 2))
+
+
+def _pair_factors(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Two (n, d + 2) matrices whose product is `-2 |x_i - x_j|^2 = 4 x.y - 2 |x|^2 - 2 |y|^2`."""
+    left = x.new_ones((len(x), x.shape[1] + 2), dtype=dtype)
+    right = torch.ones_like(left)
+    for part in _parts(len(x)):
+        points = unit(x[part])
+        squares = -2 * points.square().sum(dim=1)
+        left[part, :-2] = right[part, :-2] = 2 * points
+        left[part, -2] = right[part, -1] = squares
+    return left, right
 
 
 def alignment(x: Tensor, y: Tensor) -> float:
@@ -56,7 +75,8 @@ def alignment(x: Tensor, y: Tensor) -> float:
     """
     if len(x) == 0:
         return math.nan
-    return float((unit(x) - unit(y)).square().sum(dim=1).mean().item())
+    terms = [(unit(x[part]) - unit(y[part])).square().sum() for part in _parts(len(x))]
+    return float(torch.stack(terms).sum().item()) / len(x)
 
 
 def unit(x: Tensor) -> Tensor:
@@ -66,3 +86,15 @@ def unit(x: Tensor) -> Tensor:
     weighs most.
     """
     return torch.nn.functional.normalize(x.detach().to(torch.float64), dim=1)
+
+
+def unit_singles(x: Tensor) -> Tensor:
+    """The same rounded to float32, without a copy of the whole in float64."""
+    result = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+    for part in _parts(len(x)):
+        result[part] = unit(x[part])
+    return result
+
+
+def _parts(count: int) -> Iterator[slice]:
+    return (slice(start, start + PART) for start in range(0, count, PART))

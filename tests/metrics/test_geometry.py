@@ -36,6 +36,16 @@ def test_uniformity_is_the_same_in_blocks_of_any_size(block: int) -> None:
     assert uniformity(x, block=block) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("spread", [1.0, 0.1, 1e-4, 0.0])
+@pytest.mark.parametrize("d", [8, 512])
+def test_uniformity_in_single_precision_is_off_by_less_than_a_millionth(
+    spread: float, d: int
+) -> None:
+    x = embeddings(1, d) + spread * embeddings(700, d, seed=1)
+    exact = uniformity(x, exact_rows=700)
+    assert uniformity(x, block=128, exact_rows=0) == pytest.approx(exact, abs=1e-6)
+
+
 def test_uniformity_of_two_opposite_points_is_minus_eight() -> None:
     assert uniformity(torch.tensor([[2.0, 0.0], [-5.0, 0.0]])) == pytest.approx(-8)
 

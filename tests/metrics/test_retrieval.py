@@ -38,6 +38,22 @@ def test_ranks_equal_scipy_whatever_the_block(block_elements: int) -> None:
     assert found.tolist() == naive_ranks(queries, gallery, targets)
 
 
+@pytest.mark.parametrize(("d", "noise"), [(16, 1.0), (512, 1.0), (64, 1e-7), (64, 0.0)])
+def test_no_rank_differs_from_those_in_double_precision(d: int, noise: float) -> None:
+    # The noise of 1e-7 puts whole crowds within float32's rounding of the target.
+    gallery = embeddings(1, d) + embeddings(3000, d, seed=1) if noise == 1 else None
+    if gallery is None:
+        gallery = embeddings(30, d).repeat(40, 1) * (1 + noise * embeddings(1200, d, seed=2))
+    targets = torch.arange(len(gallery))[::3]
+    queries = gallery[targets] + noise * embeddings(len(targets), d, seed=3)
+    q, g = (torch.nn.functional.normalize(x.double()) for x in (queries, gallery))
+    cosines = (q @ g.T).float()
+    own = cosines.gather(1, targets[:, None])
+    expected = (cosines > own).sum(1) + ((cosines == own).sum(1) + 1) / 2
+    found = ranks(queries, gallery, targets, block_elements=2**16)
+    assert (found != expected).float().mean() < 1e-3
+
+
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_ties_have_their_mean_rank_as_in_scipy(n: int, size: int, seed: int) -> None:
