@@ -19,6 +19,7 @@ from raymm.config import (
 )
 from raymm.data.dataset import Dataset, Modality
 from raymm.errors import ConfigError, nearest
+from raymm.models.channels import fusion_channels
 from raymm.sweep.cells import Cell, cell_key
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -169,8 +170,9 @@ def expand(settings: GridSettings, dataset: Dataset) -> list[Cell]:
     """The cells of the grid, the most work first, so that no group is left with a long one.
 
     Raises:
-        ConfigError: a setting is out of range, or two contradict each other.
+        ConfigError: a setting is out of range, or two contradict each other or the data.
     """
+    fusion_channels(len(dataset.modalities), settings.channel_orders)  # said now, not by each cell
     cells = [
         Cell(cell_key(config, dataset.fingerprint), config)
         for config in _configs(settings, dataset)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,14 +97,18 @@ def claim_places(sweep: Sweep) -> None:
 
 
 def sweep_name(settings: GridSettings, dataset: Dataset, cells: Sequence[Cell]) -> str:
-    """The given name; else the data set's with the preset's, or a hash where settings differ."""
+    """The given name; else the data set's with the preset's, or a hash where settings differ.
+
+    What of the data set's name a folder or a search in MLflow could stumble over becomes a dash.
+    """
     if settings.name is not None:
         return settings.name
+    plain_name = re.sub(r"[^\w+-]+", "-", dataset.name).strip("-") or "data"
     plain = GridSettings(preset=settings.preset, dataset=settings.dataset)
     if decisive(settings) == decisive(plain):
-        return f"{dataset.name}-{'default' if settings.preset == 'laptop' else settings.preset}"
+        return f"{plain_name}-{'default' if settings.preset == 'laptop' else settings.preset}"
     keys = ",".join(sorted(cell.key for cell in cells))
-    return f"{dataset.name}-{hashlib.sha256(keys.encode()).hexdigest()[:8]}"
+    return f"{plain_name}-{hashlib.sha256(keys.encode()).hexdigest()[:8]}"
 
 
 def decisive(settings: GridSettings) -> dict[str, Any]:

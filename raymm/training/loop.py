@@ -178,6 +178,12 @@ class _Training:
         trained = time.perf_counter() - started
         progress.train_s += trained
         validation_loss = self._validation_loss()
+        if not math.isfinite(validation_loss):
+            raise TrainingError(
+                f"The validation loss is {validation_loss} after epoch {progress.epoch}. Lower "
+                f"--learning-rate (now {self.cell.train.learning_rate:g}), raise --warmup-steps, "
+                "or train with --precision fp32."
+            )
         if validation_loss < progress.best_loss:
             progress.best_loss, progress.best_epoch = validation_loss, progress.epoch
             self.best = self._weights()

@@ -170,3 +170,17 @@ def explained() -> Iterator[tuple[str, str]]:
             assert isinstance(field.target, ast.Name)
             if ast.unparse(field.annotation).endswith("| None"):
                 yield field.target.id, ast.literal_eval(text.value)
+
+
+@pytest.mark.parametrize(
+    ("widths", "settings", "message"),
+    [
+        ((3,), {"models": ("eao",)}, "two modalities"),
+        ((3, 5), {"channel_orders": (2, 3)}, "does not fit 2 modalities"),
+    ],
+)
+def test_modalities_that_no_model_fits_are_refused_before_anything_starts(
+    widths: tuple[int, ...], settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        expand(GridSettings(**settings), dataset(widths))

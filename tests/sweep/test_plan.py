@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,15 @@ def test_a_sweep_is_named_by_its_settings_unless_it_is_given_a_name() -> None:
     assert named(epochs=3) == named(epochs=3, storage="elsewhere") != named(epochs=4)
     assert named(epochs=3).startswith("small-")
     assert named(epochs=3, name="mine") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [("o'neil 50%", "o-neil-50-default"), ("../up", "up-default"), ("??", "data-default")],
+)
+def test_a_data_sets_odd_name_makes_a_plain_folder(given: str, made: str) -> None:
+    odd = dataclasses.replace(dataset(), name=given)
+    assert sweep_name(GridSettings(), odd, expand(GridSettings(), odd)) == made
 
 
 def claim(folder: Path, **settings: Any) -> None:

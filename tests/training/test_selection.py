@@ -17,6 +17,7 @@ from raymm.data.dataset import Dataset
 from raymm.data.loader import ordered_batches, steps_per_epoch
 from raymm.data.prepare import PreparedData, Split, prepare
 from raymm.data.sources import load_dataset
+from raymm.errors import TrainingError
 from raymm.metrics.evaluate import embedding_metrics
 from raymm.metrics.probes import probe_metrics
 from raymm.models.embeddings import Embeddings
@@ -190,3 +191,10 @@ def test_the_seed_decides_the_first_weights(digits: Dataset, tmp_path: Path) -> 
     tokens = [dict(learner.named_parameters())["model.fusion_tokens"] for learner in first]
     torch.testing.assert_close(tokens[0], tokens[1])
     assert not torch.allclose(tokens[0], tokens[2], atol=1e-2)
+
+
+def test_weights_lost_in_the_last_step_are_not_passed_over(digits: Dataset, tmp_path: Path) -> None:
+    # One step an epoch: its loss is finite, the weights it leaves are not.
+    cell = changed(learning_rate=1e30, warmup_steps=0, batch_size=4096)
+    with pytest.raises(TrainingError, match=r"validation loss is nan.*--learning-rate"):
+        train(cell, digits, tmp_path)
