@@ -145,6 +145,7 @@ class Tracker:
             self._client.update_run(run_id, status="RUNNING")
             self._curves[cell.key] = self._read_curve(self._client.get_run(run_id))
             self._client.set_tag(run_id, f"{PART_OF}{name}", "true")
+            self._client.set_tag(run_id, REASON, "")  # why it ended before is no longer so
             return
         config = cell.config
         tags = {

@@ -23,6 +23,7 @@ from rich.text import Text
 from raymm.errors import RaymmError
 from raymm.sweep.grid import GridSettings
 from raymm.sweep.plan import claim_places, prepare_sweep, print_plan
+from raymm.tracking import without_credentials
 
 DONE, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -49,7 +50,7 @@ def run(settings: GridSettings, command: str, console: Console) -> int:
         sweep.folder,
         name=sweep.name,
         command=command,
-        settings=dataclasses.asdict(settings),
+        settings=shareable(settings),
         environment=environment(),
     )
     console.print(summary_table(results))
@@ -70,10 +71,19 @@ def run(settings: GridSettings, command: str, console: Console) -> int:
     return DONE
 
 
+def shareable(settings: GridSettings) -> dict[str, object]:
+    """The settings as a report may show them: without passwords in addresses."""
+    return {
+        name: without_credentials(value) if isinstance(value, str) else value
+        for name, value in dataclasses.asdict(settings).items()
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and run; a user's mistake is told without traceback."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command = shlex.join(["python", "sweeps/sparsity_grid.py", *arguments])
+    # Passwords in addresses must not end in the report, which may be published, nor on the screen.
+    command = without_credentials(shlex.join(["python", "sweeps/sparsity_grid.py", *arguments]))
     try:
         settings = tyro.cli(GridSettings, args=arguments, prog="sparsity_grid.py")
         return run(settings, command, Console())

@@ -14,7 +14,9 @@ from mlflow.entities import Run
 from raymm.config import CellConfig, DataConfig, TrainConfig
 from raymm.errors import TrackingError
 from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.grid import GridSettings
 from raymm.tracking import Tracker, flat, without_credentials
+from sweeps.sparsity_grid import shareable
 
 CURVE = (
     {"epoch": 1.0, "loss/train": 2.0, "learning_rate": 0.1},
@@ -114,6 +116,8 @@ def test_a_failed_cell_is_retried_in_its_run_and_no_step_is_logged_twice(uri: st
     again = opened(uri)
     assert again.finished([cell()]) == {}
     again.start(cell())
+    (running,) = runs(uri, "cell")
+    assert (running.info.status, running.data.tags["raymm.reason"]) == ("RUNNING", "")
     again.log_epochs("key1", CURVE)
     again.log_epochs("key1", CURVE[1:])
     again.end(result(cell()))
@@ -186,6 +190,12 @@ def test_a_password_in_the_address_is_not_told(port: str) -> None:
     with pytest.raises(TrackingError, match="does not answer") as caught:
         Tracker(f"http://user:secret@127.0.0.1{port}", "digits")
     assert "secret" not in str(caught.value)
+
+
+def test_a_report_shows_addresses_without_passwords() -> None:
+    shown = shareable(GridSettings(tracking_uri="https://user:secret@host/x", seeds=(3,)))
+    assert shown["tracking_uri"] == "https://host/x"
+    assert shown["seeds"] == (3,)
 
 
 def test_a_database_without_its_driver_is_an_error_with_a_remedy() -> None:

@@ -34,14 +34,15 @@ def summary_table(results: Sequence[CellResult], metrics: Sequence[str] | None =
         for metric in wanted:
             grid = metric_grid(cells, dataset, metric)
             if grid is not None:
-                blocks.add_row(_block(grid, dataset))
+                # Not the table's own title: that would be folded to the table's width.
+                blocks.add_row(Text(f"{directed_label(metric)}, {dataset}", style="bold"))
+                blocks.add_row(_block(grid))
     blocks.add_row(Text(_footnote(cells), style="dim"))
     return blocks
 
 
-def _block(grid: Grid, dataset: str) -> Table:
-    table = Table(box=box.SIMPLE, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
-    table.title = f"{directed_label(grid.metric)}, {dataset}"
+def _block(grid: Grid) -> Table:
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("model")
     for sparsity in grid.sparsities:
         table.add_column(f"S = {sparsity:g}", justify="right", no_wrap=True)

@@ -28,6 +28,11 @@ def test_three_models_and_five_sparsities_fit_80_columns() -> None:
     assert sum("±" in line for line in lines) == 7  # two blocks of three, and the footnote
 
 
+def test_a_block_of_one_sparsity_keeps_its_title_on_one_line() -> None:
+    lines = shown([result(metrics={"probe/auprc": 0.5})])
+    assert lines[0] == "probe average precision (higher is better), digits"
+
+
 def test_mean_and_spread() -> None:
     results = [
         result(seed=seed, metrics={"probe/auprc": value}) for seed, value in enumerate((0.8, 0.9))
