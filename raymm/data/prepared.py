@@ -53,13 +53,6 @@ class Column:
             return (Block(modality, torch.from_numpy(samples), none),)
         return self._sequences(modality, samples, rows, self.offsets)
 
-    def _gathered(self, index: NDArray[np.int64]) -> Tensor:
-        """A scaled copy of some rows or vectors, index.shape + (width,)."""
-        values = torch.from_numpy(self.values.take(index, axis=0))
-        if self.mapping is not None:
-            self.mapping.count(values.nbytes)
-        return values if self.scaling is None else self.scaling.apply_(values)
-
     def _sequences(
         self,
         modality: int,
@@ -70,15 +63,47 @@ class Column:
         starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
         blocks = []
         for chosen in like_lengths(lengths):
-            index, padding = padded_index(starts[chosen], lengths[chosen])
-            # The mean, which is 0 now, stands for a component that a vector lacks.
-            values = self._gathered(index).nan_to_num_(nan=0.0)
-            real = None
-            if padding.any():
-                values[torch.from_numpy(padding)] = 0
-                real = torch.from_numpy(lengths[chosen])
+            padded = self._padded if self.mapping is None else self._padded_from_file
+            values = padded(starts[chosen], lengths[chosen])
+            # Longest first: where the last is as long, there is no padding.
+            even = lengths[chosen[0]] == lengths[chosen[-1]]
+            real = None if even else torch.from_numpy(lengths[chosen])
             blocks.append(Block(modality, torch.from_numpy(samples[chosen]), values, real))
         return tuple(blocks)
+
+    def _padded(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Tensor:
+        """Scaled sequences, (n, L, width)."""
+        index, padding = padded_index(starts, lengths)
+        # The mean, which is 0 now, stands for a component that a vector lacks.
+        values = self._gathered(index).nan_to_num_(nan=0.0)
+        if padding.any():
+            values[torch.from_numpy(padding)] = 0
+        return values
+
+    def _padded_from_file(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Tensor:
+        """The same with one call to the system for each sequence.
+
+        It reads what is needed and leaves no pages mapped; a page fault costs more than a call.
+        """
+        assert self.mapping is not None
+        shape = (len(starts), int(lengths.max()), self.values.shape[1])
+        read = np.empty(shape, dtype=np.float32)
+        for row, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
+            self.mapping.read(self.values, start, read[row, :length])
+        values = self._scaled(torch.from_numpy(read)).nan_to_num_(nan=0.0)
+        for row, length in enumerate(lengths.tolist()):
+            read[row, length:] = 0
+        return values
+
+    def _gathered(self, index: NDArray[np.int64]) -> Tensor:
+        """A scaled copy of some rows or vectors, index.shape + (width,)."""
+        values = torch.from_numpy(self.values.take(index, axis=0))
+        if self.mapping is not None:
+            self.mapping.count(values.nbytes)
+        return self._scaled(values)
+
+    def _scaled(self, values: Tensor) -> Tensor:
+        return values if self.scaling is None else self.scaling.apply_(values)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,15 @@ def test_pages_are_let_go_and_come_back(folder: str, monkeypatch: pytest.MonkeyP
     test_batches_are_the_same_to_the_bit(folder)
 
 
+def test_a_file_that_shrinks_while_in_use_is_an_error(folder: str, tmp_path: Path) -> None:
+    split = prepare(open_packed(str(copied(folder, tmp_path / "set"))), CONFIG).train
+    with (tmp_path / "set" / "modalities" / "text.arrow").open("r+b") as file:
+        file.truncate(2000)
+    text = split.columns[1]
+    with pytest.raises(DataError, match=r"text\.arrow was cut while it was in use"):
+        text.blocks(1, np.arange(split.size))
+
+
 def test_other_arrow_programs_read_it(folder: str) -> None:
     with pa.memory_map(f"{folder}/modalities/text.arrow") as source:
         table = pa.ipc.open_file(source).read_all().to_pylist()
