@@ -111,6 +111,18 @@ class Tracker:
         return found
 
     @_told
+    def claim(self) -> None:
+        """Make sure that a database in a file can be written, as cheaply as it can be known.
+
+        Anything else has answered already, when it was asked for finished cells.
+        """
+        if self.uri.startswith(SQLITE):
+            file = Path(self.uri.removeprefix(SQLITE))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("ab"):  # an empty file is an empty database
+                pass
+
+    @_told
     def open_sweep(self, name: str, settings: Mapping[str, object]) -> None:
         """Find or make the sweep's parent run, under which new cells are put."""
         runs = self._all_runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
@@ -215,8 +227,7 @@ class Tracker:
         return self._connected
 
     def _connect(self) -> tuple[MlflowClient, str]:
-        if self.uri.startswith(SQLITE):
-            Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        self.claim()
         client = _quiet_client(self.uri)
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is not None:

@@ -204,6 +204,13 @@ def test_a_database_without_its_driver_is_an_error_with_a_remedy() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_database_that_cannot_be_written_is_known_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    tracker = Tracker(f"sqlite:///{tmp_path}/file/mlflow.db", "digits")
+    with pytest.raises(TrackingError, match=r"file/mlflow.db cannot be used.*--tracking-uri"):
+        tracker.claim()
+
+
 def test_a_store_that_fails_later_is_told_of_too(uri: str) -> None:
     tracker = opened(uri)
     tracker.start(cell())

@@ -87,12 +87,14 @@ def prepare_sweep(settings: GridSettings) -> Sweep:
 
 
 def claim_places(sweep: Sweep) -> None:
-    """Make sure that storage and results folder can be written, and make the folder the sweep's.
+    """Make sure that the sweep can write where it will have to, and make the results folder its own.
 
     Raises:
-        SweepError: one of them cannot be written.
+        SweepError: the storage or the results folder cannot be written.
+        TrackingError: MLflow's database cannot be written.
     """
     check_storage(sweep.storage)
+    sweep.tracker.claim()
     claim_folder(sweep.folder, sweep.name, sweep.settings, sweep.cells)
 
 
