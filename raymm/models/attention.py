@@ -91,10 +91,11 @@ def _keys(qkv: Tensor, segment: DeviceSegment) -> tuple[Tensor, Tensor]:
 def _queries(rows: Tensor, segment: DeviceSegment) -> Tensor:
     """A segment's rows of a (T, H, ...) array, samples and heads first: (n, H, Lq, ...)."""
     host = segment.host
-    if segment.query_rows is None:
-        taken = rows[host.key_start : host.key_stop]
-    else:
-        taken = rows[segment.query_rows]
+    taken = (
+        rows[host.key_start : host.key_stop]
+        if segment.query_rows is None
+        else rows[segment.query_rows]
+    )
     return taken.view(host.samples, host.query_length, *rows.shape[1:]).transpose(1, 2)
 
 
