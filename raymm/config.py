@@ -104,10 +104,10 @@ class LossConfig:
 class TrainConfig:
     """The optimisation."""
 
-    epochs: int = 8
+    epochs: int = 5
     batch_size: int = 32
     """Samples in one step over all workers."""
-    learning_rate: float = 6e-3
+    learning_rate: float = 8e-3
     weight_decay: float = 0.01
     warmup_steps: int = 40
     clip_norm: float = 2.0

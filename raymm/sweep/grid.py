@@ -91,11 +91,11 @@ class GridSettings:
     """Sizes of MCA's fusion channels. Without it: 2 to M for M up to 5 modalities, else 2 and M."""
 
     epochs: int | None = None
-    """Passes over the train split. Laptop: 8, paper: 32, or 128 if all modalities are tables."""
+    """Passes over the train split. Laptop: 5, paper: 32, or 128 if all modalities are tables."""
     batch_size: int | None = None
     """Samples in a step, over all workers of a cell. Both presets: 32."""
     learning_rate: float | None = None
-    """Peak learning rate of AdamW's cosine schedule. Laptop: 0.006, paper: 0.0001."""
+    """Peak learning rate of AdamW's cosine schedule. Laptop: 0.008, paper: 0.0001."""
     weight_decay: float = 0.01
     """Weight decay of AdamW."""
     warmup_steps: int | None = None

@@ -18,6 +18,7 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial
 
+from raymm.errors import RaymmError
 from raymm.sweep.cells import Cell, CellResult, Status
 from raymm.training.dispatch import Handle, Outcome, Sighting, Task
 
@@ -86,7 +87,13 @@ def _train(sweep: Sweep, ledger: _Ledger) -> None:
         groups = min(fit, settings.max_concurrent or fit, len(missing))
         with WorkerPool(pool, sweep.dataset, groups=groups, expected=len(missing)) as workers:
             _open_record(sweep)  # may take seconds, which the groups need to start
-            _tuner(missing, groups, workers.dispatcher, ledger, folder).fit()
+            tuner = _tuner(missing, groups, workers.dispatcher, ledger, folder)
+            try:
+                tuner.fit()
+            except tune.TuneError as error:
+                # Tune wraps what a callback raises, traceback and all; ours says what to do.
+                ours = error.__context__
+                raise (ours if isinstance(ours, RaymmError) else error) from None
 
 
 def _open_record(sweep: Sweep) -> None:

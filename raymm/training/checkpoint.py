@@ -64,6 +64,13 @@ class CheckpointStore:
                 return found
         return None
 
+    def result(self) -> dict[str, Any] | None:
+        """What `finish` left, or None where the cell is not finished."""
+        try:
+            return dict(json.loads(self.fs.cat_file(f"{self.root}/result.json")))
+        except (FileNotFoundError, ValueError):
+            return None
+
     def finish(self, weights: Mapping[str, Tensor], result: Mapping[str, Any]) -> None:
         """Leave the final weights and the result; the checkpoints are no longer needed."""
         self.fs.makedirs(self.root, exist_ok=True)

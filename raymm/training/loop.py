@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,6 +106,8 @@ def train_cell(
         on_epoch: called on rank 0 after each epoch; False stops the training.
         checkpoint_interval_s: least seconds between two checkpoints.
 
+    A cell that is finished is not trained again: what it left in its storage is reported.
+
     Returns:
         On rank 0 the final metrics under their stable names; elsewhere, and where the training was
         stopped, an empty dict.
@@ -117,8 +119,12 @@ def train_cell(
     """
     keep_freed_memory()
     reset_peak_memory(device)
+    store = CheckpointStore(storage)
+    done = store.result()
+    if done is not None:
+        return _told_again(done, on_epoch)
     prepared = prepare(dataset, cell.data)
-    training = _Training(cell, prepared, CheckpointStore(storage), device)
+    training = _Training(cell, prepared, store, device)
     training.resume()
     last_saved = time.monotonic()
     while training.progress.epoch < cell.train.epochs:
@@ -130,6 +136,17 @@ def train_cell(
         if not _agreed(training.rank != 0 or on_epoch(report), device):
             return {}
     return training.finish()
+
+
+def _told_again(
+    result: Mapping[str, Any], on_epoch: Callable[[EpochReport], bool]
+) -> dict[str, float]:
+    """Report a finished training as it was: it ended, but nobody was left to write it down."""
+    if world_size() > 1 and dist.get_rank() != 0:
+        return {}
+    for epoch in result["curve"]:
+        on_epoch(EpochReport(int(epoch["epoch"]), {k: v for k, v in epoch.items() if k != "epoch"}))
+    return dict(result["metrics"])
 
 
 def _agreed(go_on: bool, device: torch.device) -> bool:

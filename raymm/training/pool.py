@@ -115,12 +115,13 @@ class WorkerPool:
     ) -> None:
         self.close()
 
-    def close(self, timeout_s: float = 5.0) -> None:
+    def close(self, timeout_s: float = 30.0) -> None:
         """Send the groups home: after the epoch they are at, or at once when they are idle.
 
         Args:
-            timeout_s: how long to wait for them in all. A group that is still starting, or in a
-                long epoch, ends when this process leaves Ray.
+            timeout_s: how long to wait for them in all; more than a group takes to start, since one
+                that is starting while this process leaves Ray would take the process with it. A
+                group in a longer epoch ends when this process leaves Ray.
         """
         self._closing.set()
         ray.get(self.dispatcher.close.remote())

@@ -135,6 +135,17 @@ def test_a_finished_cell_leaves_its_weights_and_no_checkpoint(
     assert len(result["curve"]) == 1
 
 
+def test_a_finished_cell_is_reported_as_it_was_and_not_trained_again(
+    digits: Dataset, tmp_path: Path
+) -> None:
+    cell = with_training(epochs=2)
+    first, reports = run(cell, digits, tmp_path)
+    written = (tmp_path / "model.safetensors").stat().st_mtime_ns
+    again, repeated = run(cell, digits, tmp_path)
+    assert (again, repeated) == (first, reports)
+    assert (tmp_path / "model.safetensors").stat().st_mtime_ns == written
+
+
 def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step(
     digits: Dataset, tmp_path: Path
 ) -> None:
