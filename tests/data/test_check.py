@@ -65,6 +65,18 @@ def test_every_problem_is_shown(tmp_path: Path) -> None:
     assert not usable(check_dataset(address))
 
 
+def test_a_reserved_name_and_a_label_of_one_class_are_problems(tmp_path: Path) -> None:
+    address = folders.two_views(tmp_path)
+    (tmp_path / "audio.parquet").rename(tmp_path / "fusion.parquet")
+    (tmp_path / "labels.parquet").unlink()
+    same = pd.DataFrame({"kind": ["a"] * 40}, index=pd.Index(folders.ids(40), name="id"))
+    folders.write(tmp_path, labels=same)
+    words = " ".join(printed(address).split())
+    assert "fusion.parquet: a modality cannot be called 'fusion'" in words
+    assert "has one class only, 'a'" in words
+    assert "Not usable: 2 errors to mend." in words
+
+
 def test_label_columns_to_choose_from(tmp_path: Path) -> None:
     names = folders.ids(40)
     labels = pd.DataFrame({"dead": [0, 1] * 20, "days": np.linspace(0, 4, 40)}, index=names)

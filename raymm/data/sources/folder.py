@@ -24,6 +24,7 @@ from raymm.data.problems import Problem, Problems, some
 from raymm.data.sources import manifest as manifests
 from raymm.data.sources.labels import LabelColumns
 from raymm.data.sources.manifest import Manifest
+from raymm.data.sources.names import note_names
 from raymm.data.sources.place import Place, open_place
 from raymm.data.sources.raw import RawModality, read_modality
 from raymm.data.sources.tables import SUFFIXES, Table, read_table
@@ -86,6 +87,7 @@ def _survey(
     files = _tables(place)
     labels_file = files.pop(LABELS, None)
     names = _chosen(place, tuple(files), modalities, manifest)
+    note_names(place, {name: files[name] for name in names}, problems)
     raws = [
         raw
         for name in names

@@ -253,3 +253,29 @@ def test_a_sequence_stands_alone_in_its_table(tmp_path: Path) -> None:
         load_folder(str(tmp_path))
     (tmp_path / "dataset.toml").write_text('[columns]\ntext = ["values"]\n')
     assert load_folder(str(tmp_path)).modalities[0].kind == "sequence"
+
+
+@pytest.mark.parametrize("name", ["mean", "fusion", "unimodal_mean", "mean_blood"])
+def test_a_modality_has_no_name_that_metrics_over_all_have(tmp_path: Path, name: str) -> None:
+    address = folders.two_views(tmp_path)
+    (tmp_path / "audio.parquet").rename(tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match=rf"/{name}\.parquet: a modality cannot be .*Rename the"):
+        load_folder(address)
+    assert [p.severity for p in survey_folder(address).problems] == ["error"]
+    assert load_folder(address, ["video"]).modalities[0].name == "video"
+
+
+@pytest.mark.parametrize("name", ["a:b", "50%", "a+b", "x\ty", "caf\u00e9?"])
+def test_a_modality_is_named_as_a_metric_can_be(tmp_path: Path, name: str) -> None:
+    address = folders.two_views(tmp_path)
+    (tmp_path / "audio.parquet").rename(tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match=r"the modality's name holds '.'.*Rename the file"):
+        load_folder(address)
+    assert [p.severity for p in survey_folder(address).problems] == ["error"]
+
+
+@pytest.mark.parametrize("name", ["meaning", "Heart rate_2.b-c", "caf\u00e9"])
+def test_plain_names_are_left_alone(tmp_path: Path, name: str) -> None:
+    address = folders.two_views(tmp_path)
+    (tmp_path / "audio.parquet").rename(tmp_path / f"{name}.parquet")
+    assert name in [modality.name for modality in load_folder(address).modalities]
