@@ -85,7 +85,9 @@ def test_what_knows_nothing_of_ray_does_not_import_it() -> None:
     [
         ("raymm", {"torch", "ray", "numpy"}),
         ("raymm.config", {"torch", "ray", "numpy"}),
+        ("raymm.data.feasible", {"torch", "ray"}),
         ("raymm.sweep.grid", {"torch", "ray"}),
+        ("raymm.sweep.plan", {"torch"}),
         (
             "raymm.sweep.runner",
             {"torch", "mlflow", "raymm.sweep.plan"},

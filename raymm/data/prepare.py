@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raymm.config import DataConfig
-from raymm.data import sparsity, splits
+from raymm.data import splits
 from raymm.data.dataset import Dataset, Modality, ModalitySpec
+from raymm.data.feasible import divide
 from raymm.data.prepared import Column, PreparedData, Split
 from raymm.data.scaling import Scaling, fit
-from raymm.errors import DataError
 
 __all__ = ["Column", "PreparedData", "Split", "prepare"]
 
@@ -34,11 +34,9 @@ def prepare(dataset: Dataset, config: DataConfig) -> PreparedData:
         ConfigError: the sparsity is out of range.
     """
     natural = dataset.presence()
-    masked = sparsity.apply(dataset, config.sparsity, config.mask_seed)
-    kept = masked.any(axis=1)
-    assigned = np.where(kept, _assigned(dataset, config), -1)
-    _check_splits(assigned, config)
-    _check_train(dataset, masked[assigned == splits.TRAIN], config)
+    division = divide(dataset, config)
+    masked, assigned = division.presence, division.split
+    kept = assigned >= 0
     scalings = [
         _scaling(dataset, index, masked[:, index] & (assigned == splits.TRAIN), config)
         for index in range(len(dataset.modalities))
@@ -63,43 +61,6 @@ def prepare(dataset: Dataset, config: DataConfig) -> PreparedData:
         sparsity_realised=float(1 - masked[kept].mean()),
         samples_dropped=int((~kept).sum()),
     )
-
-
-def _assigned(dataset: Dataset, config: DataConfig) -> NDArray[np.int64]:
-    """Split of each sample, (samples,), whatever the mask leaves of it."""
-    fractions = (config.validation_fraction, config.test_fraction)
-    return dataset.remembered(
-        ("split", config.split_seed, *fractions),
-        lambda: splits.assign(
-            dataset.ids,
-            seed=config.split_seed,
-            validation_fraction=fractions[0],
-            test_fraction=fractions[1],
-        ),
-    )
-
-
-def _check_splits(assigned: NDArray[np.int64], config: DataConfig) -> None:
-    for split, name in enumerate(splits.SPLIT_NAMES):
-        if not (assigned == split).any():
-            left = int((assigned >= 0).sum())
-            raise DataError(
-                f"The {name} split is empty: {left:,} of {len(assigned):,} samples are left at "
-                f"sparsity {config.sparsity:g}, with validation_fraction "
-                f"{config.validation_fraction:g} and test_fraction {config.test_fraction:g}. Use "
-                "more samples, a lower sparsity, or other fractions."
-            )
-
-
-def _check_train(dataset: Dataset, presence: NDArray[np.bool_], config: DataConfig) -> None:
-    for index, modality in enumerate(dataset.modalities):
-        if not presence[:, index].any():
-            raise DataError(
-                f"No sample of the train split has the modality '{modality.name}' at sparsity "
-                f"{config.sparsity:g}: {len(modality.rows):,} of {len(dataset.ids):,} samples have "
-                f"it before the mask, and the train split has {len(presence):,}. Lower the "
-                "sparsity, or leave the modality out."
-            )
 
 
 def _scaling(

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raymm.data.dataset import Dataset
+from raymm.data.feasible import check_feasible
 from raymm.data.sources import load_dataset
 from raymm.errors import SweepError
 from raymm.sweep.cells import Cell, CellResult
@@ -64,15 +65,21 @@ class Sweep:
 def prepare_sweep(settings: GridSettings) -> Sweep:
     """Load the data and find out what there is to do. Starts nothing and writes nothing.
 
+    A plan may be made on a machine that could not hold the sweep; `print_plan` says so.
+
     Raises:
         RaymmError: a setting, the data, the results folder or the tracking store is at fault.
     """
     dataset = load_dataset(settings.dataset, settings.modalities, settings.label)
     cells = expand(settings, dataset)
+    # Cells of a condition share mask and splits: what would stop each of them is found once, now.
+    conditions = {cell.config.data for cell in cells}
+    for condition in sorted(conditions, key=lambda data: data.sparsity):
+        check_feasible(dataset, condition)
     name = sweep_name(settings, dataset, cells)
     folder = Path(settings.results_dir) / name
     check_folder(folder, settings, cells)
-    if settings.address is None and settings.gpu is None:
+    if settings.address is None and settings.gpu is None and not settings.plan:
         groups_on_this_machine(settings.workers, settings.cpus_per_worker)
     tracker = Tracker(settings.tracking_uri, dataset.name)
     return Sweep(
@@ -241,6 +248,9 @@ def _at_a_time(sweep: Sweep) -> str:
         return f"as many cells as the cluster at {settings.address} can hold{most}"
     if settings.gpu is not None:
         return "as many cells as this machine's GPUs can hold"
-    fit = groups_on_this_machine(settings.workers, settings.cpus_per_worker)
+    try:
+        fit = groups_on_this_machine(settings.workers, settings.cpus_per_worker)
+    except SweepError as error:
+        return f"does not fit on this machine. {error}"
     groups = min(fit, settings.max_concurrent or fit, max(1, len(sweep.missing)))
     return f"{groups} cell(s), on this machine's CPUs"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from raymm.errors import ConfigError, SweepError
+from raymm.errors import ConfigError, DataError, SweepError
 from raymm.sweep.grid import GridSettings, expand
 from raymm.sweep.plan import (
     check_folder,
@@ -140,6 +140,24 @@ def test_what_this_machine_cannot_hold_is_refused_before_anything_starts() -> No
         prepare_sweep(GridSettings(workers_per_cell=4096, batch_size=5000))
     with pytest.raises(ConfigError):
         prepare_sweep(GridSettings(sparsities=(1.5,)))
+
+
+def test_a_plan_is_shown_where_the_sweep_does_not_fit() -> None:
+    settings = GridSettings(workers_per_cell=4096, batch_size=5000)
+    with pytest.raises(SweepError) as refused:
+        prepare_sweep(settings)
+    console = Console(width=80)
+    with console.capture() as shown:
+        print_plan(prepare_sweep(dataclasses.replace(settings, plan=True)), console)
+    text = " ".join(shown.get().split())
+    assert f"at a time does not fit on this machine. {refused.value}" in text
+
+
+def test_what_would_stop_each_cell_is_found_first() -> None:
+    """At the second of two sparsities three samples are left to train on."""
+    with pytest.raises(DataError, match=r"No sample of the train split has .*sparsity 0\.999"):
+        prepare_sweep(GridSettings(sparsities=(0.0, 0.999)))
+    prepare_sweep(GridSettings(sparsities=(0.0,)))
 
 
 def test_workers_fit_node_by_node_or_into_what_a_cluster_may_grow_to() -> None:
