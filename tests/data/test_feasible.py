@@ -34,10 +34,8 @@ def dataset(
 
 def kept() -> NDArray[np.bool_]:
     """Which samples the mask leaves something of."""
-    left: NDArray[np.bool_] = np.asarray(sparsity.apply(dataset(), CONFIG.sparsity, CONFIG.mask_seed).any()
-        axis=1
-    )
-    return left
+    left = sparsity.apply(dataset(), CONFIG.sparsity, CONFIG.mask_seed)
+    return np.asarray(left.any(axis=1))
 
 
 def of(split: str) -> NDArray[np.bool_]:
