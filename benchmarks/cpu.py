@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -97,42 +96,77 @@ def matrix_rate() -> float:
     return 2 * 2048**3 / statistics.median(times)
 
 
-def paired_seconds(
-    first: Callable[[], None], second: Callable[[], None], turns: int
-) -> list[tuple[float, float]]:
-    """Seconds of both in turns, after one call of each to warm up."""
-    first()
-    second()
-    pairs = []
-    for _ in range(turns):
-        seconds = []
-        for run in (first, second):
-            start = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - start)
-        pairs.append((seconds[0], seconds[1]))
-    return pairs
+class Child:
+    """A process of its own that makes a step whenever it is asked, and says how long it took."""
+
+    def __init__(self, kind: str, name: ModelName, sparsity: float, checkout: Path | None) -> None:
+        command = [sys.executable, "-m", "benchmarks.cpu", "--serve", kind, name, str(sparsity)]
+        if checkout is not None:
+            command += ["--published", str(checkout)]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def step(self) -> tuple[float, float]:
+        """Seconds of one step, and the process's peak memory so far above its start, GiB."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(file=self.process.stdin, flush=True)
+        seconds, gib = self.process.stdout.readline().split()
+        return float(seconds), float(gib)
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
 
 
-def peak_gib(kind: str, name: ModelName, sparsity: float, checkout: Path | None) -> float:
-    """Peak resident memory of two steps above the process with its model, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.cpu", "--peak", kind, name, str(sparsity)]
-    if checkout is not None:
-        command += ["--published", str(checkout)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
-
-
-def print_peak(kind: str, name: ModelName, sparsity: float, checkout: Path | None) -> None:
-    """The measuring process behind `peak_gib`."""
+def serve(kind: str, name: ModelName, sparsity: float, checkout: Path | None) -> None:
+    """What a child does: a step for each line it reads."""
     torch.set_num_threads(2)
-    keep_freed_memory()
+    if kind != "published":
+        keep_freed_memory()  # as training does; the published code runs as it was published
     run = runner(kind, name, sparsity, checkout)
     reset_peak_memory(CPU)
     before = peak_memory_gib(CPU)
-    run()
-    run()
-    print(peak_memory_gib(CPU) - before)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run()
+        print(time.perf_counter() - start, peak_memory_gib(CPU) - before, flush=True)
+
+
+@dataclasses.dataclass
+class Comparison:
+    """Seconds of our step, how many times theirs takes, and peak memory of both in GiB."""
+
+    seconds: float
+    times: float
+    our_gib: float
+    their_gib: float
+
+
+def compare(
+    kind: str, name: ModelName, sparsity: float, checkout: Path | None, turns: int
+) -> Comparison:
+    """Steps of ours and theirs in turns, each in its own process, after one to warm up."""
+    children = Child("ours", name, sparsity, None), Child(kind, name, sparsity, checkout)
+    try:
+        for child in children:
+            child.step()
+        pairs = [[child.step() for child in children] for _ in range(turns)]
+    finally:
+        for child in children:
+            child.stop()
+    return Comparison(
+        statistics.median(ours[0] for ours, _ in pairs),
+        statistics.median(theirs[0] / ours[0] for ours, theirs in pairs),
+        pairs[-1][0][1],
+        pairs[-1][1][1],
+    )
 
 
 def difference(name: ModelName, sparsity: float, checkout: Path) -> dict[str, float]:
@@ -161,37 +195,27 @@ def measure(
 ) -> dict[str, object]:
     """All figures of a model and sparsity."""
     config, batch = paper_model(name, depth=1), full_batch(SAMPLES, sparsity, seed=0)
-    ours = runner("ours", name, sparsity, None)
-    row: dict[str, object] = {"model": name, "sparsity": sparsity}
-    rate = matrix_rate()
-    against_dense = paired_seconds(ours, runner("dense", name, sparsity, None), turns)
-    seconds = statistics.median(mine for mine, _ in against_dense)
+    rates = [matrix_rate()]
+    dense = compare("dense", name, sparsity, None, turns)
+    rates.append(matrix_rate())
     pairs = len(our_step(name, published=False).model.pairs)
-    ideal = step_operations(config, batch.presence, pairs) / statistics.median(
-        [rate, matrix_rate()]
-    )
-    row |= {
-        "seconds": seconds,
+    ideal = step_operations(config, batch.presence, pairs) / statistics.mean(rates)
+    row: dict[str, object] = {
+        "model": name,
+        "sparsity": sparsity,
+        "seconds": dense.seconds,
         "operations_over_rate_s": ideal,
-        "over_ideal": seconds / ideal,
-        "times_dense": statistics.median(other / mine for mine, other in against_dense),
-        "gib": peak_gib("ours", name, sparsity, None),
-        "dense_gib": peak_gib("dense", name, sparsity, None),
+        "over_ideal": dense.seconds / ideal,
+        "times_dense": dense.times,
+        "gib": dense.our_gib,
+        "dense_gib": dense.their_gib,
     }
     if checkout is not None:
+        published = compare("published", name, sparsity, checkout, turns)
+        row["times_published"] = published.times
+        row["published_gib"] = published.their_gib
         row["difference"] = difference(name, sparsity, checkout)
-        against = paired_seconds(ours, runner("published", name, sparsity, checkout), turns)
-        row["times_published"] = statistics.median(other / mine for mine, other in against)
-        row["published_gib"] = peak_gib("published", name, sparsity, checkout)
     return row
-
-
-def machine() -> dict[str, str]:
-    """What the figures were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor()
-    return {"processor": processor, "threads": "2", "torch": torch.__version__}
 
 
 def main() -> None:
@@ -199,17 +223,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--published", type=Path, help="checkout of mca-paper")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--models", nargs="+", default=list(MODEL_NAMES))
-    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.peak:
-        kind, name, sparsity = options.peak
-        print_peak(kind, name, float(sparsity), options.published)
+    if options.serve:
+        kind, name, sparsity = options.serve
+        serve(kind, name, float(sparsity), options.published)
         return
     torch.set_num_threads(2)
     keep_freed_memory()
-    result: dict[str, object] = {"machine": machine(), "matrix_rate_gflops": matrix_rate() / 1e9}
+    result: dict[str, object] = {"matrix_rate_gflops": matrix_rate() / 1e9}
     rows = []
     for name in options.models:
         for sparsity in (0.0, 0.8):
