@@ -19,7 +19,7 @@ def keep_freed_memory() -> None:
     """Have the C library keep what is freed for the next step instead of giving it back (glibc).
 
     Each step allocates the same large arrays again; getting them from the system page by page, zeroed,
-    costs about a tenth of a step on the CPU.
+    costs time at every step on the CPU.
     """
     allocator = ctypes.CDLL(None)
     if hasattr(allocator, "mallopt"):
