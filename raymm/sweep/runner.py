@@ -19,17 +19,16 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from raymm.errors import RaymmError
-from raymm.sweep.cells import Cell, CellResult, Status
-from raymm.training.dispatch import Handle, Outcome, Sighting, Task
+from raymm.sweep.cells import Cell, CellResult
+from raymm.training.dispatch import Handle, Sighting, Task
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from raymm.sweep.plan import Sweep
-    from raymm.sweep.progress import ProgressView, Standing
+    from raymm.sweep.record import Recorder
 
 KEY, NEWS = "cell_key", "news"
-FAILURES_FILE = "failures.log"
 ON_HEAD_NODE = {"CPU": 0.0, "node:__internal_head__": 0.001}
 """What a trial takes: a place beside the driver, so that light processes keep no GPU node alive."""
 TRIAL_RESTARTS = 3
@@ -48,6 +47,7 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
     """
     from raymm.sweep.grid import relative_work
     from raymm.sweep.progress import ProgressView, Standing
+    from raymm.sweep.record import Recorder
 
     missing = sweep.missing
     standing = Standing(
@@ -59,15 +59,15 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
         _open_record(sweep)
     else:
         with ProgressView(standing, console) as view:
-            ledger = _Ledger(sweep, standing, view)
-            _train(sweep, ledger)
-        ledger.stop_the_rest()
+            recorder = Recorder(sweep, standing, view)
+            _train(sweep, recorder)
+        recorder.stop_the_rest()
     results = {**sweep.finished, **standing.ended}
     return [results[cell.key] for cell in sweep.cells]
 
 
-def _train(sweep: Sweep, ledger: _Ledger) -> None:
-    """Train the missing cells on the cluster; the ledger learns what comes of them."""
+def _train(sweep: Sweep, recorder: Recorder) -> None:
+    """Train the missing cells on the cluster; the recorder hears what comes of them."""
     from raymm.training.cluster import connected, groups_that_fit
     from raymm.training.pool import PoolSettings, WorkerPool
 
@@ -87,7 +87,7 @@ def _train(sweep: Sweep, ledger: _Ledger) -> None:
         groups = min(fit, settings.max_concurrent or fit, len(missing))
         with WorkerPool(pool, sweep.dataset, groups=groups, expected=len(missing)) as workers:
             _open_record(sweep)  # may take seconds, which the groups need to start
-            tuner = _tuner(missing, groups, workers.dispatcher, ledger, folder)
+            tuner = _tuner(missing, groups, workers.dispatcher, recorder, folder)
             try:
                 tuner.fit()
             except tune.TuneError as error:
@@ -104,7 +104,7 @@ def _open_record(sweep: Sweep) -> None:
 
 
 def _tuner(
-    cells: Sequence[Cell], groups: int, dispatcher: Handle, ledger: _Ledger, folder: str
+    cells: Sequence[Cell], groups: int, dispatcher: Handle, recorder: Recorder, folder: str
 ) -> tune.Tuner:
     tasks = {cell.key: Task(cell.key, cell.config) for cell in cells}
     trial = tune.with_parameters(_relay, tasks=tasks, dispatcher=dispatcher)
@@ -113,7 +113,7 @@ def _tuner(
     run: dict[str, Any] = {
         "name": "sweep",
         "storage_path": folder,
-        "callbacks": [ledger],
+        "callbacks": [_Listener(recorder)],
         "verbose": 0,
         "failure_config": tune.FailureConfig(max_failures=TRIAL_RESTARTS),
     }
@@ -141,13 +141,11 @@ def _relay(config: Mapping[str, Any], *, tasks: Mapping[str, Task], dispatcher: 
             return
 
 
-class _Ledger(tune.Callback):
-    """Writes down what trials relay: in MLflow, on the screen, and as the sweep's results."""
+class _Listener(tune.Callback):
+    """Forwards what trials relay to the recorder."""
 
-    def __init__(self, sweep: Sweep, standing: Standing, view: ProgressView) -> None:
-        self._sweep, self._standing, self._view = sweep, standing, view
-        self._tracker = sweep.tracker
-        self._cells = {cell.key: cell for cell in sweep.missing}
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to restore them, but what we restore is in MLflow."""
@@ -161,66 +159,10 @@ class _Ledger(tune.Callback):
         result: dict[str, Any],
         **info: object,
     ) -> None:
-        key, news = trial.config[KEY], result[NEWS]
-        if key in self._standing.ended:
-            return  # told again by a trial that Tune has restarted
-        outcome = news["outcome"]
-        if key not in self._standing.running and (news["started"] or outcome):
-            self._tracker.start(self._cells[key])
-            self._standing.start(key)
-        if news["epochs"]:
-            self._tracker.log_epochs(key, news["epochs"])
-            first, last = (int(news["epochs"][place]["epoch"]) for place in (0, -1))
-            self._standing.epochs(key, first, last)
-        if outcome:
-            self._end(key, Outcome(**outcome))
+        self._recorder.hear(trial.config[KEY], result[NEWS])
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
-        key = trial.config[KEY]
-        if key not in self._standing.ended:
-            if key not in self._standing.running:
-                self._tracker.start(self._cells[key])
-            reason = f"its trial's process died {TRIAL_RESTARTS + 1} times"
-            self._end(key, Outcome("failed", reason=reason))
-
-    def stop_the_rest(self) -> None:
-        """Give the cells an interrupted sweep has left open the result that they were stopped."""
-        for key, cell in self._cells.items():
-            if key in self._standing.running:
-                result = self._result(cell, "stopped", "interrupted while it was trained")
-                self._tracker.end(result)
-                self._standing.end(result)
-            elif key not in self._standing.ended:
-                reason = "interrupted before it was begun"
-                self._standing.end(
-                    CellResult(cell.config, self._sweep.dataset.name, key, "stopped", reason)
-                )
-
-    def _end(self, key: str, outcome: Outcome) -> None:
-        result = self._result(self._cells[key], outcome.status, outcome.reason, outcome.metrics)
-        self._tracker.end(result)
-        self._standing.end(result)
-        self._view.ended(result)
-        if outcome.status == "failed":
-            with (self._sweep.folder / FAILURES_FILE).open("a") as log:
-                title = self._cells[key].title
-                log.write(f"{key} {title}: {outcome.reason}\n{outcome.details}\n")
-
-    def _result(
-        self,
-        cell: Cell,
-        status: Status,
-        reason: str,
-        metrics: Mapping[str, float] | None = None,
-    ) -> CellResult:
-        return CellResult(
-            cell.config,
-            self._sweep.dataset.name,
-            cell.key,
-            status,
-            reason,
-            metrics or {},
-            self._tracker.curve(cell.key),
-        )
+        reason = f"its trial's process died {TRIAL_RESTARTS + 1} times"
+        self._recorder.lost(trial.config[KEY], reason)

@@ -15,10 +15,11 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from raymm.sweep.grid import GridSettings, expand
+from raymm.sweep.grid import GridSettings
 from raymm.sweep.plan import Sweep
 from raymm.sweep.progress import ProgressView, Standing
-from raymm.sweep.runner import KEY, NEWS, _Ledger, run_sweep
+from raymm.sweep.record import Recorder
+from raymm.sweep.runner import run_sweep
 from raymm.tracking import Tracker
 from tests.sweep.small import dataset
 
@@ -31,7 +32,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     settings = GridSettings(models=("mca",), sparsities=(0.0, 0.4), seeds=(0, 1), name="trial")
     tracker = Tracker("sqlite:///mlflow.db", "small")
     tracker.open_sweep("trial", {})
-    cells = expand(settings, dataset())
+    cells = settings.expand(dataset())
     return Sweep(
         name="trial", settings=settings, dataset=dataset(), cells=cells, finished={},
         folder=tmp_path, tracker=tracker,
@@ -40,28 +41,26 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
 
 def news(*epochs: int, outcome: dict[str, Any] | None = None) -> dict[str, Any]:
     reports = [{"epoch": float(epoch), "loss/train": 1.0 / epoch} for epoch in epochs]
-    return {NEWS: {"started": True, "epochs": reports, "outcome": outcome}}
+    return {"started": True, "epochs": reports, "outcome": outcome}
 
 
 def test_the_ledger_writes_every_cells_end_once_and_the_interrupted_ones_too(sweep: Sweep) -> None:
     work = {cell.key: 1.0 for cell in sweep.cells}
     standing = Standing(sweep.cells, work)
-    ledger = _Ledger(sweep, standing, ProgressView(standing, Console(quiet=True)))
+    recorder = Recorder(sweep, standing, ProgressView(standing, Console(quiet=True)))
     good, bad, open_, unseen = sweep.cells
-
-    def hear(key: str, result: dict[str, Any]) -> None:
-        trial: Any = SimpleNamespace(config={KEY: key})
-        ledger.on_trial_result(0, [], trial, result)
 
     done = {"status": "finished", "metrics": {"probe/auprc": 0.5, "loss/train": 0.4}}
     failed = {"status": "failed", "reason": "TrainingError: no", "details": "Traceback ..."}
-    hear(good.key, news())
-    hear(good.key, news(1, 2))
-    hear(good.key, news(outcome=done))
-    hear(good.key, news(1, 2, outcome=failed))  # a trial that was started again tells it all again
-    hear(bad.key, news(1, outcome=failed))
-    hear(open_.key, news(1))
-    ledger.stop_the_rest()
+    recorder.hear(good.key, news())
+    recorder.hear(good.key, news(1, 2))
+    recorder.hear(good.key, news(outcome=done))
+    recorder.hear(
+        good.key, news(1, 2, outcome=failed)
+    )  # a trial that was started again tells it all again
+    recorder.hear(bad.key, news(1, outcome=failed))
+    recorder.hear(open_.key, news(1))
+    recorder.stop_the_rest()
 
     ended = standing.ended
     assert [ended[cell.key].status for cell in sweep.cells] == [
