@@ -16,7 +16,7 @@ from raymm.errors import TrackingError
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.grid import GridSettings
 from raymm.tracking import Tracker, flat, without_credentials
-from sweeps.sparsity_grid import shareable
+from raymm.command import shareable
 
 CURVE = (
     {"epoch": 1.0, "loss/train": 2.0, "learning_rate": 0.1},

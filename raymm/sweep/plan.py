@@ -22,7 +22,7 @@ from raymm.data.feasible import check_feasible
 from raymm.data.sources import load_dataset
 from raymm.errors import SweepError
 from raymm.sweep.cells import Cell, CellResult
-from raymm.sweep.grid import GridSettings, expand
+from raymm.sweep.settings import SweepSettings
 from raymm.tracking import Tracker
 from raymm.training.cluster import groups_on_this_machine
 
@@ -43,7 +43,7 @@ class Sweep:
     """
 
     name: str
-    settings: GridSettings
+    settings: SweepSettings
     dataset: Dataset
     cells: Sequence[Cell]
     finished: Mapping[str, CellResult]
@@ -62,7 +62,7 @@ class Sweep:
         return given.rstrip("/") if "://" in given else str(Path(given).absolute())
 
 
-def prepare_sweep(settings: GridSettings) -> Sweep:
+def prepare_sweep(settings: SweepSettings) -> Sweep:
     """Load the data and find out what there is to do. Starts nothing and writes nothing.
 
     A plan may be made on a machine that could not hold the sweep; `print_plan` says so.
@@ -71,7 +71,7 @@ def prepare_sweep(settings: GridSettings) -> Sweep:
         RaymmError: a setting, the data, the results folder or the tracking store is at fault.
     """
     dataset = load_dataset(settings.dataset, settings.modalities, settings.label)
-    cells = expand(settings, dataset)
+    cells = settings.expand(dataset)
     # Cells of a condition share mask and splits: what would stop each of them is found once, now.
     conditions = {cell.config.data for cell in cells}
     for condition in sorted(conditions, key=lambda data: data.sparsity):
@@ -105,7 +105,7 @@ def claim_places(sweep: Sweep) -> None:
     claim_folder(sweep.folder, sweep.name, sweep.settings, sweep.cells)
 
 
-def sweep_name(settings: GridSettings, dataset: Dataset, cells: Sequence[Cell]) -> str:
+def sweep_name(settings: SweepSettings, dataset: Dataset, cells: Sequence[Cell]) -> str:
     """The given name; else the data set's with the preset's, or a hash where settings differ.
 
     What of the data set's name a folder or a search in MLflow could stumble over becomes a dash.
@@ -113,20 +113,24 @@ def sweep_name(settings: GridSettings, dataset: Dataset, cells: Sequence[Cell]) 
     if settings.name is not None:
         return settings.name
     plain_name = re.sub(r"[^\w+-]+", "-", dataset.name).strip("-") or "data"
-    plain = GridSettings(preset=settings.preset, dataset=settings.dataset)
-    if decisive(settings) == decisive(plain):
-        return f"{plain_name}-{'default' if settings.preset == 'laptop' else settings.preset}"
+    plain = type(settings)(preset=settings.preset, dataset=settings.dataset)
     keys = ",".join(sorted(cell.key for cell in cells))
-    return f"{plain_name}-{hashlib.sha256(keys.encode()).hexdigest()[:8]}"
+    if decisive(settings) != decisive(plain):
+        preset = hashlib.sha256(keys.encode()).hexdigest()[:8]
+    elif settings.preset == "laptop":
+        preset = "" if settings.KIND else "default"
+    else:
+        preset = settings.preset
+    return "-".join(part for part in (plain_name, settings.KIND, preset) if part)
 
 
-def decisive(settings: GridSettings) -> dict[str, Any]:
+def decisive(settings: SweepSettings) -> dict[str, Any]:
     """The settings that decide the numbers, as JSON has them."""
     values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))
     return {name: value for name, value in values.items() if name not in PLACES | SHAPE}
 
 
-def claim_folder(folder: Path, name: str, settings: GridSettings, cells: Sequence[Cell]) -> None:
+def claim_folder(folder: Path, name: str, settings: SweepSettings, cells: Sequence[Cell]) -> None:
     """Write down whose results folder it is, and all its cells.
 
     Raises:
@@ -148,7 +152,7 @@ def claim_folder(folder: Path, name: str, settings: GridSettings, cells: Sequenc
         ) from error
 
 
-def check_folder(folder: Path, settings: GridSettings, cells: Sequence[Cell]) -> None:
+def check_folder(folder: Path, settings: SweepSettings, cells: Sequence[Cell]) -> None:
     """Look whether the results folder is free, or this sweep's; the same sweep goes on, and one
     with more cells extends it.
 
@@ -219,9 +223,7 @@ def print_plan(sweep: Sweep, console: Console) -> None:
     table.add_row("data", f"{sweep.dataset.name}: {samples:,} samples of {', '.join(modalities)}")
     table.add_row(
         "cells",
-        f"{len(sweep.cells)}: {', '.join(settings.models)} x sparsity "
-        f"{', '.join(f'{s:g}' for s in settings.sparsities)} x seed "
-        f"{', '.join(map(str, settings.seeds))}",
+        f"{len(sweep.cells)}: {settings.summary()}",
     )
     table.add_row("", f"{len(sweep.finished)} finished, {len(sweep.missing)} to train")
     table.add_row(

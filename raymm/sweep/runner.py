@@ -45,9 +45,9 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
         SweepError: the cluster cannot be reached, or cannot hold a single cell.
         TrackingError: the tracking store went away.
     """
-    from raymm.sweep.grid import relative_work
     from raymm.sweep.progress import ProgressView, Standing
     from raymm.sweep.record import Recorder
+    from raymm.sweep.work import relative_work
 
     missing = sweep.missing
     standing = Standing(

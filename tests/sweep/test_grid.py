@@ -15,17 +15,18 @@ import tyro
 
 from raymm.config import CellConfig
 from raymm.errors import ConfigError
-from raymm.sweep import grid as grid_module
-from raymm.sweep.grid import GridSettings, expand, relative_work
+from raymm.sweep import settings as settings_module
+from raymm.sweep.grid import GridSettings
+from raymm.sweep.work import relative_work
 from tests.sweep.small import dataset, with_sequence
 
 
 def grid(**settings: Any) -> list[CellConfig]:
-    return [cell.config for cell in expand(GridSettings(**settings), dataset())]
+    return [cell.config for cell in GridSettings(**settings).expand(dataset())]
 
 
 def test_the_default_grid_is_thirty_cells_with_keys_of_their_own() -> None:
-    cells = expand(GridSettings(), dataset())
+    cells = GridSettings().expand(dataset())
     assert len(cells) == len({cell.key for cell in cells}) == 30
     places = {(c.config.model.name, c.config.data.sparsity, c.config.train.seed) for c in cells}
     assert len(places) == 30
@@ -44,7 +45,7 @@ def test_the_laptop_preset_is_the_defaults_of_a_cell() -> None:
 
 def test_the_paper_preset_is_the_papers_settings() -> None:
     settings = GridSettings(preset="paper", models=("mca",), sparsities=(0.4,), seeds=(3,))
-    (cell,) = expand(settings, dataset())
+    (cell,) = settings.expand(dataset())
     model, train = cell.config.model, cell.config.train
     sizes = (model.width, model.depth, model.heads, model.head_size, model.feedforward_factor)
     assert sizes == (512, 5, 8, 64, 4)
@@ -52,26 +53,25 @@ def test_the_paper_preset_is_the_papers_settings() -> None:
     assert (train.batch_size, settings.workers, train.clip_norm) == (32, 4, 2.0)
     assert (train.learning_rate, train.warmup_steps, train.epochs) == (1e-4, 2000, 128)
     assert cell.config.data.test_fraction == 0.10
-    assert expand(settings, with_sequence())[0].config.train.epochs == 32
+    assert settings.expand(with_sequence())[0].config.train.epochs == 32
 
 
 def test_what_is_given_goes_before_the_preset() -> None:
     settings = GridSettings(preset="paper", width=64, epochs=7, workers_per_cell=2, gpu="A10G")
-    config = expand(settings, dataset())[0].config
+    config = settings.expand(dataset())[0].config
     assert (config.model.width, config.train.epochs, settings.workers) == (64, 7, 2)
     assert config.train.precision == "bf16"
     assert (
-        expand(dataclasses.replace(settings, precision="fp32"), dataset())[0].config.train.precision
+        dataclasses.replace(settings, precision="fp32").expand(dataset())[0].config.train.precision
         == "fp32"
     )
     assert not grid(freeze_temperature=True)[0].loss.learn_temperature
 
 
 def test_a_cell_has_the_same_key_whether_the_data_sets_choice_is_left_or_written_out() -> None:
-    left = expand(GridSettings(), dataset())
-    written = expand(
-        GridSettings(modalities=("m0", "m1"), label="y", dataset="./elsewhere"), dataset()
-    )
+    left = GridSettings().expand(dataset())
+    settings = GridSettings(modalities=("m0", "m1"), label="y", dataset="./elsewhere")
+    written = settings.expand(dataset())
     assert [cell.key for cell in left] == [cell.key for cell in written]
 
 
@@ -80,7 +80,7 @@ def test_a_cell_has_the_same_key_whether_the_data_sets_choice_is_left_or_written
     [{"workers_per_cell": 4}, {"max_concurrent": 1}, {"storage": "s3://b"}, {"name": "x"}],
 )
 def test_where_and_how_a_sweep_runs_does_not_change_its_cells(elsewhere: dict[str, Any]) -> None:
-    assert expand(GridSettings(**elsewhere), dataset()) == expand(GridSettings(), dataset())
+    assert GridSettings(**elsewhere).expand(dataset()) == GridSettings().expand(dataset())
 
 
 def test_long_cells_come_first() -> None:
@@ -146,7 +146,7 @@ def test_every_setting_is_explained_by_help(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize("preset", ["laptop", "paper"])
 def test_help_tells_the_presets_true_values(preset: Literal["laptop", "paper"]) -> None:
     settings = GridSettings(preset=preset)
-    config = expand(settings, with_sequence())[0].config
+    config = settings.expand(with_sequence())[0].config
     values = {**vars(config.data), **vars(config.model), **vars(config.train)}
     values["workers_per_cell"] = settings.workers
     checked = 0
@@ -162,8 +162,8 @@ def explained() -> Iterator[tuple[str, str]]:
     """Each setting that leaves its value to the preset, with the text that explains it."""
     (settings,) = (
         node
-        for node in ast.parse(inspect.getsource(grid_module)).body
-        if isinstance(node, ast.ClassDef) and node.name == "GridSettings"
+        for node in ast.parse(inspect.getsource(settings_module)).body
+        if isinstance(node, ast.ClassDef) and node.name == "SweepSettings"
     )
     for field, text in itertools.pairwise(settings.body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
@@ -183,4 +183,4 @@ def test_modalities_that_no_model_fits_are_refused_before_anything_starts(
     widths: tuple[int, ...], settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        expand(GridSettings(**settings), dataset(widths))
+        GridSettings(**settings).expand(dataset(widths))

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from raymm.errors import ConfigError, DataError, SweepError
-from raymm.sweep.grid import GridSettings, expand
+from raymm.sweep.grid import GridSettings
 from raymm.sweep.plan import (
     check_folder,
     check_storage,
@@ -32,7 +32,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def named(**settings: Any) -> str:
     grid = GridSettings(**settings)
-    return sweep_name(grid, dataset(), expand(grid, dataset()))
+    return sweep_name(grid, dataset(), grid.expand(dataset()))
 
 
 def test_a_sweep_is_named_by_its_settings_unless_it_is_given_a_name() -> None:
@@ -49,12 +49,12 @@ def test_a_sweep_is_named_by_its_settings_unless_it_is_given_a_name() -> None:
 )
 def test_a_data_sets_odd_name_makes_a_plain_folder(given: str, made: str) -> None:
     odd = dataclasses.replace(dataset(), name=given)
-    assert sweep_name(GridSettings(), odd, expand(GridSettings(), odd)) == made
+    assert sweep_name(GridSettings(), odd, GridSettings().expand(odd)) == made
 
 
 def claim(folder: Path, **settings: Any) -> None:
     grid = GridSettings(**settings)
-    cells = expand(grid, dataset())
+    cells = grid.expand(dataset())
     check_folder(folder, grid, cells)
     claim_folder(folder, "trial", grid, cells)
 
@@ -103,7 +103,7 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
         check_storage("nosuch://x")
     grid = GridSettings()
     with pytest.raises(SweepError, match=r"cannot be written.*--results-dir"):
-        claim_folder(file / "x", "trial", grid, expand(grid, dataset()))
+        claim_folder(file / "x", "trial", grid, grid.expand(dataset()))
 
 
 def test_a_checked_storage_is_left_empty(tmp_path: Path) -> None:

@@ -1,0 +1,115 @@
+"""What the scripts in sweeps/ share: a command line, an exit status, and a report at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+from rich.console import Console
+from rich.text import Text
+
+from raymm.errors import RaymmError
+from raymm.sweep.cells import CellResult
+from raymm.sweep.plan import Sweep, claim_places, prepare_sweep, print_plan
+from raymm.sweep.settings import SweepSettings
+from raymm.tracking import without_credentials
+
+DONE, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+CLOSED = {DONE: "FINISHED", SOME_FAILED: "FAILED", INTERRUPTED: "KILLED"}
+
+Settings = TypeVar("Settings", bound=SweepSettings)
+Run = Callable[[Settings, str, Console], int]
+"""Runs a sweep, given its settings and its command line, and returns the exit status."""
+
+
+def main(kind: type[Settings], script: str, run: Run[Settings], arguments: Sequence[str]) -> int:
+    """Read a script's command line and run it; a user's mistake is told without traceback.
+
+    Args:
+        kind: the settings that the command line fills in; its docstrings are the help text.
+        script: the script's path as a person types it.
+        arguments: the command line after the script's name.
+
+    Returns:
+        Exit status: 0, 1 if cells failed, 2 if the sweep was refused, 130 after Ctrl-C.
+    """
+    # Passwords in addresses must not end in the report, which may be published, nor on the screen.
+    command = without_credentials(shlex.join(["python", script, *arguments]))
+    try:
+        settings = tyro.cli(kind, args=arguments, prog=Path(script).name)
+        return run(settings, command, Console())
+    except RaymmError as error:
+        message = Text.assemble(("error ", "bold red"), str(error))
+        Console(stderr=True, soft_wrap=True).print(message)
+        return REFUSED
+    except KeyboardInterrupt:
+        Console(stderr=True).print(f"Interrupted. The same command goes on: {command}")
+        return INTERRUPTED
+
+
+def run_grid(settings: SweepSettings, command: str, console: Console) -> int:
+    """Run a sweep whose cells are known beforehand, or only show its plan."""
+    sweep = prepare_sweep(settings)
+    print_plan(sweep, console)
+    if settings.plan:
+        return DONE
+    claim_places(sweep)
+
+    from raymm.sweep.runner import run_sweep  # Ray takes seconds, which a plan can do without
+
+    results = run_sweep(sweep, console)
+    return conclude(sweep, results, command, console)
+
+
+def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console: Console) -> int:
+    """Write the report, say where everything is, close the sweep's run; returns the exit status."""
+    from raymm.report.terminal import summary_table
+    from raymm.report.write import write_report
+    from raymm.sweep.environment import environment
+
+    write_report(
+        results,
+        sweep.folder,
+        name=sweep.name,
+        command=command,
+        settings=shareable(sweep.settings),
+        environment=environment(),
+    )
+    console.print(summary_table(results))
+    console.print(f"results  {sweep.folder}/report.md", soft_wrap=True, highlight=False)
+    console.print(f"MLflow   {sweep.tracker.ui_command}", soft_wrap=True, highlight=False)
+    status = exit_status(results)
+    sweep.tracker.close_sweep(CLOSED[status])
+    if status == INTERRUPTED:
+        console.print(f"Interrupted. The same command goes on: {command}", soft_wrap=True)
+    elif status == SOME_FAILED:
+        failed = sum(result.status == "failed" for result in results)
+        text = f"{failed} cell(s) failed; tracebacks in {sweep.folder}/failures.log"
+        console.print(text, style="red", soft_wrap=True)
+    return status
+
+
+def exit_status(results: Sequence[CellResult]) -> int:
+    """What the results make of a sweep: interrupted, failed in part, or done."""
+    statuses = {result.status for result in results}
+    if "stopped" in statuses:
+        return INTERRUPTED
+    return SOME_FAILED if "failed" in statuses else DONE
+
+
+def shareable(settings: SweepSettings) -> dict[str, object]:
+    """The settings as a report may show them: without passwords in addresses."""
+    return {
+        name: without_credentials(value) if isinstance(value, str) else value
+        for name, value in dataclasses.asdict(settings).items()
+    }
+
+
+def script(kind: type[Settings], path: str, run: Run[Settings]) -> None:
+    """Run a script of sweeps/ and end the process with its exit status."""
+    sys.exit(main(kind, path, run, sys.argv[1:]))
