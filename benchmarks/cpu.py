@@ -25,7 +25,7 @@ import torch
 from benchmarks.dense import Dense
 from benchmarks.published import Published
 from benchmarks.shapes import Step, full_batch, paper_model, step_operations
-from raymm.config import MODEL_NAMES, LossConfig, ModelName
+from raymm.config import SMDF_MODELS, LossConfig, ModelName
 from raymm.losses.contrastive import ContrastiveLoss
 from raymm.training.resources import keep_freed_memory, peak_memory_gib, reset_peak_memory
 
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--published", type=Path, help="checkout of mca-paper")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--models", nargs="+", default=list(MODEL_NAMES))
+    parser.add_argument("--models", nargs="+", default=list(SMDF_MODELS))
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

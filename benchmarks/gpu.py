@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.dense import Dense
 from benchmarks.shapes import Step, full_batch, paper_model, step_operations, unimodal_tokens
-from raymm.config import MODEL_NAMES, ModelName
+from raymm.config import SMDF_MODELS, ModelName
 from raymm.data.batch import Batch
 
 CUDA = torch.device("cuda")
@@ -117,13 +117,13 @@ def main() -> None:
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
         "matrix_product_tflops": rate / 1e12,
-        "error": {name: check(name) for name in MODEL_NAMES},
+        "error": {name: check(name) for name in SMDF_MODELS},
         "rows": [],
     }
     print(json.dumps({key: value for key, value in result.items() if key != "rows"}))
     head = f"{'model':6} {'S':>4} {'batch':>5} {'ms':>8} {'tokens/s':>10} {'MFU':>5} {'GiB':>6}"
     print(head + f" | {'dense ms':>8} {'GiB':>6} {'ratio':>6}")
-    for name in MODEL_NAMES:
+    for name in SMDF_MODELS:
         for samples in options.samples:
             for sparsity in options.sparsities:
                 row = measure(name, sparsity, samples, rate, options.repeats)

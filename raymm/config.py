@@ -16,8 +16,16 @@ from typing import Any, Literal, TypeVar
 
 from raymm.errors import ConfigError, nearest
 
-ModelName = Literal["mca", "zorro", "eao"]
+ModelName = Literal["mca", "zorro", "eao", "cbmf", "convirt"]
 MODEL_NAMES: tuple[ModelName, ...] = typing.get_args(ModelName)
+SMDF_MODELS: tuple[ModelName, ...] = ("mca", "zorro", "eao")
+"""The transformers over all tokens that Sparsely Multimodal Data Fusion compares."""
+GRID_MODELS: tuple[ModelName, ...] = SMDF_MODELS
+"""Models that the sparsity grid compares unless asked otherwise."""
+FusionOperation = Literal["add", "multiply", "concatenate", "dot_attention", "additive_attention"]
+FUSION_OPERATIONS: tuple[FusionOperation, ...] = typing.get_args(FusionOperation)
+ATTENTION_OPERATIONS: tuple[FusionOperation, ...] = ("dot_attention", "additive_attention")
+"""Fusion operations that choose among tokens: one pooled vector leaves them nothing to choose."""
 Precision = Literal["fp32", "bf16"]
 
 
@@ -71,6 +79,15 @@ class ModelConfig:
     """Sizes of MCA's fusion channels; empty means 2..M for up to 5 modalities, else 2 and M."""
     eao_projection: bool = True
     """EAO's linear projection of the mean token: the paper's; its published code leaves it out."""
+    fusion_operation: FusionOperation = "add"
+    """How CBMF fuses a modality with its context (CBMF, eq. 1 and 2)."""
+    dfe_heads: int = 4
+    """Attention heads of CBMF's Deep Fusion Encoder; each has `width` / `dfe_heads` components."""
+    projection_width: int | None = None
+    """Hidden width of the projections of CBMF and ConVIRT; None means `width`."""
+    encoders: tuple[str, ...] = ()
+    """Pretrained encoders, one for each modality in order, that run in every step: trained by
+    ConVIRT, frozen in CBMF. Empty: the data are features already, which is much faster."""
 
     def __post_init__(self) -> None:
         if self.name not in MODEL_NAMES:
@@ -82,6 +99,32 @@ class ModelConfig:
         _require(
             all(order >= 2 for order in orders), "channel_orders", orders, "sizes of 2 or more"
         )
+        self._check_projections()
+
+    def _check_projections(self) -> None:
+        """What only CBMF and ConVIRT use."""
+        operation = self.fusion_operation
+        if operation not in FUSION_OPERATIONS:
+            known = nearest(operation, FUSION_OPERATIONS)
+            raise ConfigError(f"There is no fusion operation '{operation}': {known}")
+        _require(self.dfe_heads >= 1, "dfe_heads", self.dfe_heads, "1 or more")
+        hidden = self.projection_width
+        _require(hidden is None or hidden >= 1, "projection_width", hidden, "1 or more")
+        if self.name == "cbmf" and self.width % self.dfe_heads:
+            raise ConfigError(
+                f"width = {self.width} does not divide into {self.dfe_heads} heads (dfe_heads). "
+                f"Give a multiple of {self.dfe_heads}, or other heads."
+            )
+        if self.name == "convirt" and not self.encoders:
+            raise ConfigError(
+                "ConVIRT trains the encoders, and `encoders` names none. Give one for each "
+                "modality, or train model 'cbmf' on features."
+            )
+        if self.encoders and self.name not in ("cbmf", "convirt"):
+            raise ConfigError(
+                f"encoders = {self.encoders!r}: model '{self.name}' takes features, not encoders. "
+                "Leave it empty, or use model 'cbmf' or 'convirt'."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +138,8 @@ class LossConfig:
     """'all' keeps samples that lack an embedding as (zero) negatives, as the published code does."""
     eao_pairs: Literal["all", "disjoint"] = "all"
     """EAO's pairs of embeddings: all, or those that share no modality (the model's own paper)."""
+    cbmf_targets: Literal["soft", "hard"] = "soft"
+    """CBMF's targets: soft as in its paper (eq. 5), or hard, the plain InfoNCE of the others."""
 
     def __post_init__(self) -> None:
         _require(0.01 <= self.temperature <= 1, "temperature", self.temperature, "0.01 to 1")
@@ -114,13 +159,15 @@ class TrainConfig:
     """Gradients are scaled down to this global norm; 0 turns clipping off."""
     precision: Precision = "fp32"
     seed: int = 0
+    patience: int = 0
+    """Epochs without a lower validation loss after which training stops; 0 trains all epochs."""
 
     def __post_init__(self) -> None:
         for setting in ("epochs", "batch_size"):
             _require(getattr(self, setting) >= 1, setting, getattr(self, setting), "1 or more")
         rate_ok = 0 < self.learning_rate < math.inf
         _require(rate_ok, "learning_rate", self.learning_rate, "a positive number")
-        for setting in ("warmup_steps", "clip_norm", "weight_decay", "seed"):
+        for setting in ("warmup_steps", "clip_norm", "weight_decay", "seed", "patience"):
             _require(getattr(self, setting) >= 0, setting, getattr(self, setting), "0 or more")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -71,3 +72,28 @@ def test_other_settings_out_of_range() -> None:
         LossConfig(temperature=0)
     with pytest.raises(ConfigError, match="learning_rate = 0"):
         TrainConfig(learning_rate=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fusion_operation": "mulitply"}, "did you mean 'multiply'"),
+        ({"name": "cbmf", "width": 30}, "width = 30 does not divide into 4 heads"),
+        ({"name": "cbmf", "dfe_heads": 0}, "dfe_heads = 0"),
+        ({"name": "cbmf", "projection_width": 0}, "projection_width = 0"),
+        ({"name": "convirt"}, "ConVIRT trains the encoders, and `encoders` names none"),
+        ({"name": "mca", "encoders": ("minilm",)}, "model 'mca' takes features, not encoders"),
+    ],
+)
+def test_what_makes_no_projection_model_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ModelConfig(**settings)
+
+
+def test_a_width_that_only_cbmf_would_have_to_divide_is_no_error() -> None:
+    assert ModelConfig(name="mca", width=30).width == 30
+
+
+def test_patience_is_not_negative() -> None:
+    with pytest.raises(ConfigError, match="patience = -1"):
+        TrainConfig(patience=-1)

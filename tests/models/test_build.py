@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from raymm.config import MODEL_NAMES, ModelConfig
+from raymm.config import SMDF_MODELS, ModelConfig
 from raymm.data.dataset import ModalitySpec
 from raymm.errors import ConfigError
 from raymm.models.build import build_model
@@ -28,9 +28,9 @@ def test_the_models_of_a_grid_are_within_a_tenth_of_each_other_in_parameters(
 ) -> None:
     sizes = [
         sum(p.numel() for p in build_model(specs, ModelConfig(name=name, **settings)).parameters())  # type: ignore[arg-type]
-        for name in MODEL_NAMES
+        for name in SMDF_MODELS
     ]
-    assert max(sizes) <= 1.1 * min(sizes), dict(zip(MODEL_NAMES, sizes, strict=True))
+    assert max(sizes) <= 1.1 * min(sizes), dict(zip(SMDF_MODELS, sizes, strict=True))
 
 
 def test_zorro_has_as_many_fusion_tokens_as_mca() -> None:

@@ -12,7 +12,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from raymm.config import (
-    MODEL_NAMES,
+    GRID_MODELS,
     CellConfig,
     DataConfig,
     ModelConfig,
@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step(
         run(cell, digits, tmp_path)
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
+@pytest.mark.parametrize("name", GRID_MODELS)
 def test_mixed_precision_trains_much_as_full_precision_does(
     name: ModelName, digits: Dataset, tmp_path: Path
 ) -> None:
