@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from raymm.config import CellConfig, to_dict
-
-SCIENCE_VERSION = 1
-"""Raised by hand whenever a change of the code changes what a cell's numbers mean."""
+from raymm.science import SCIENCE_VERSION
 
 Status = Literal["finished", "failed", "stopped"]
 

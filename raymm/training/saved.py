@@ -1,0 +1,272 @@
+"""What a finished cell leaves, and a model made of it again: without its data set, Ray or MLflow.
+
+A cell's folder holds, besides `result.json`:
+
+    model.safetensors     weights of the best epoch, the loss's temperature among them
+    scaling.safetensors   how each modality was standardised
+    model.json            settings, modalities with their columns, label, data set, science version
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from raymm.config import CellConfig, from_dict, to_dict
+from raymm.data.dataset import Dataset, ModalitySpec, Task
+from raymm.data.prepared import PreparedData, Split
+from raymm.data.scaling import Scaling
+from raymm.errors import DataError, RaymmError
+from raymm.models.base import FusionModel
+from raymm.models.build import build_model
+from raymm.science import SCIENCE_VERSION
+from raymm.training.evaluate import embed_split
+
+if TYPE_CHECKING:
+    from raymm.training.new_samples import Expected, Values
+
+CARD, WEIGHTS, SCALING = "model.json", "model.safetensors", "scaling.safetensors"
+MODEL_PREFIX = "model."
+"""Of the weights in a learner, which also holds the loss's parameters."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is, without its weights.
+
+    Attributes:
+        config: of the cell that trained it.
+        specs: its modalities, in order.
+        columns: names of each modality's columns, or of its vectors' components.
+        label: name of the label its data set had; None if it had none, and then `task` is None too.
+        classes: class names in code order; empty for regression.
+        dataset, fingerprint: the data set it was trained on.
+        science_version: of the program that trained it.
+    """
+
+    config: CellConfig
+    specs: tuple[ModalitySpec, ...]
+    columns: tuple[tuple[str, ...], ...]
+    label: str | None
+    task: Task | None
+    classes: tuple[str, ...]
+    dataset: str
+    fingerprint: str
+    science_version: int = SCIENCE_VERSION
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the modalities, in order."""
+        return tuple(spec.name for spec in self.specs)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Samples seen through a model, as arrays. Shapes: n samples, K embeddings, d components.
+
+    Attributes:
+        ids: (n,) of the samples.
+        fusion: (n, d) float32, of everything that is present, not normalised.
+        vectors: (K, n, d) float32, all embeddings, zero where absent; the unimodal ones first.
+        present: (K, n) which sample has which.
+        names: (K,) modalities behind each, joined with "+".
+    """
+
+    ids: NDArray[np.str_]
+    fusion: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    present: NDArray[np.bool_]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A trained model, ready to embed.
+
+    Attributes:
+        scalings: how each modality is standardised; None where it is taken as it is.
+        model: in evaluation mode; embeddings are computed where its parameters are.
+        metrics: what the cell's test split gave, under the stable names.
+        folder: where it came from.
+    """
+
+    card: ModelCard
+    scalings: tuple[Scaling | None, ...]
+    model: FusionModel
+    metrics: Mapping[str, float]
+    folder: str
+
+    def embed(self, tables: Mapping[str, Values], *, batch_size: int = 256) -> Embedded:
+        """Embed new samples, standardised as in training; modalities may be missing.
+
+        Args:
+            tables: values of each modality there is: (n, columns) array or frame of a table; of a
+                sequence a list (or Series) of (vectors, width) arrays, None where it is missing.
+                Frames are laid against each other by their index. See `new_samples.from_tables`.
+            batch_size: samples embedded at a time.
+
+        Raises:
+            DataError: what is given does not fit what the model was trained on.
+        """
+        from raymm.training.new_samples import from_tables  # pandas, which training does without
+
+        return self._embedded(from_tables(tables, self._expected()), batch_size)
+
+    def embed_dataset(self, dataset: Dataset, *, batch_size: int = 256) -> Embedded:
+        """Embed every sample of a data set by its modalities that the model knows.
+
+        Raises:
+            DataError: it has none of them, or one of another kind or width.
+        """
+        from raymm.training.new_samples import from_dataset
+
+        return self._embedded(from_dataset(dataset, self._expected()), batch_size)
+
+    def _expected(self) -> Expected:
+        from raymm.training.new_samples import Expected
+
+        return Expected(self.card.specs, self.card.columns, self.scalings)
+
+    def _embedded(self, split: Split, batch_size: int) -> Embedded:
+        names = self.card.names
+        seen = embed_split(self.model, split, batch_size=batch_size, rank=0, world_size=1)
+        return Embedded(
+            ids=split.ids,
+            fusion=seen.fusion.numpy(),
+            vectors=seen.embeddings.vectors.numpy(),
+            present=seen.embeddings.present.numpy(),
+            names=tuple("+".join(names[each] for each in one) for one in self.model.members),
+        )
+
+
+def save_card(
+    folder: str, cell: CellConfig, prepared: PreparedData, columns: Sequence[tuple[str, ...]]
+) -> None:
+    """Leave in a cell's folder what its weights need to be used again; before `result.json` is.
+
+    Args:
+        folder: local path or fsspec address.
+        prepared: what the cell was trained on.
+        columns: names of each modality's columns.
+    """
+    fs, root = fsspec.url_to_fs(folder)
+    fs.makedirs(root, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    for index, column in enumerate(prepared.train.columns):
+        if column.scaling is not None:
+            parts = {"shift": column.scaling.shift, "factor": column.scaling.factor}
+            parts["bias"] = column.scaling.bias
+            tensors |= {f"{index}.{name}": part.contiguous() for name, part in parts.items()}
+    fs.pipe_file(f"{root}/{SCALING}", save(tensors))
+    card = {
+        "science_version": SCIENCE_VERSION,
+        "dataset": prepared.name,
+        "fingerprint": prepared.fingerprint,
+        "config": to_dict(cell),
+        "modalities": [
+            {**asdict(spec), "columns": list(names)}
+            for spec, names in zip(prepared.specs, columns, strict=True)
+        ],
+        "label": prepared.label,
+        "task": prepared.task,
+        "classes": list(prepared.classes),
+    }
+    fs.pipe_file(f"{root}/{CARD}", json.dumps(card, indent=1).encode())
+
+
+def load_model(folder: str) -> SavedModel:
+    """A finished cell's model, from the cell's folder.
+
+    Args:
+        folder: local path or fsspec address, as `storage/<cell key>` of a sweep.
+
+    Raises:
+        DataError: no finished model lies there, a file is damaged, or another science version of
+            the program has trained it, so that the same weights may mean something else here.
+    """
+    fs, root = fsspec.url_to_fs(folder)
+    try:
+        card = json.loads(fs.cat_file(f"{root}/{CARD}"))
+        weights = load(fs.cat_file(f"{root}/{WEIGHTS}"))
+        scaling = load(fs.cat_file(f"{root}/{SCALING}"))
+        metrics = json.loads(fs.cat_file(f"{root}/result.json"))["metrics"]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{folder} holds no finished model ({error}). Give the folder of a finished cell: "
+            "<storage>/<cell key>, where <storage> is the sweep's --storage."
+        ) from error
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise DataError(
+            f"The model in {folder} cannot be read: {error}. A file is damaged: copy the folder "
+            "again, or train the cell again."
+        ) from error
+    try:
+        return _built(folder, card, weights, scaling, metrics)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise DataError(
+            f"The model in {folder} does not fit its own description: {error}. Train it again, or "
+            "use the version of the program that trained it."
+        ) from error
+
+
+def _built(
+    folder: str,
+    card: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    scaling: Mapping[str, Tensor],
+    metrics: Mapping[str, float],
+) -> SavedModel:
+    read = _card(folder, card)
+    model = build_model(read.specs, read.config.model, read.config.loss)
+    own = {
+        name.removeprefix(MODEL_PREFIX): tensor
+        for name, tensor in weights.items()
+        if name.startswith(MODEL_PREFIX)
+    }
+    model.load_state_dict(own)
+    model.eval().requires_grad_(False)
+    scalings = tuple(
+        Scaling(*(scaling[f"{index}.{part}"] for part in ("shift", "factor", "bias")))
+        if f"{index}.shift" in scaling
+        else None
+        for index in range(len(read.specs))
+    )
+    return SavedModel(read, scalings, model, metrics, folder)
+
+
+def _card(folder: str, card: Mapping[str, Any]) -> ModelCard:
+    version = card["science_version"]
+    if version != SCIENCE_VERSION:
+        raise DataError(
+            f"The model in {folder} was trained with science version {version} of the program, "
+            f"this is version {SCIENCE_VERSION}: its weights may mean something else here. Train "
+            "it again, or use the version that trained it."
+        )
+    try:
+        config = from_dict(CellConfig, card["config"], "model.json")
+    except RaymmError as error:
+        raise DataError(f"The settings of the model in {folder} cannot be read: {error}") from error
+    modalities: Sequence[Mapping[str, Any]] = card["modalities"]
+    return ModelCard(
+        config=config,
+        specs=tuple(
+            ModalitySpec(**{name: value for name, value in each.items() if name != "columns"})
+            for each in modalities
+        ),
+        columns=tuple(tuple(each["columns"]) for each in modalities),
+        label=card["label"],
+        task=card["task"],
+        classes=tuple(card["classes"]),
+        dataset=card["dataset"],
+        fingerprint=card["fingerprint"],
+        science_version=version,
+    )
