@@ -1,0 +1,1 @@
+"""Frozen pretrained encoders of texts and images, and the cache of what they return."""
