@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from raymm.metrics.geometry import alignment, uniformity
@@ -17,9 +19,28 @@ from raymm.models.embeddings import Embeddings
 RECALLS = (1, 5, 10)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Metrics of a split, and the ranks they are read off.
+
+    Attributes:
+        metrics: under their stable names.
+        ranks: (M, n) rank of each sample's fusion embedding, queried by one of its modalities; nan
+            where the sample lacks it.
+    """
+
+    metrics: dict[str, float]
+    ranks: Tensor
+
+
 def embedding_metrics(
     embeddings: Embeddings, fusion: Tensor, modality_names: Sequence[str]
 ) -> dict[str, float]:
+    """The metrics of `measure`."""
+    return measure(embeddings, fusion, modality_names).metrics
+
+
+def measure(embeddings: Embeddings, fusion: Tensor, modality_names: Sequence[str]) -> Measured:
     """Uniformity, alignment, median rank and recall of unimodal and fusion embeddings.
 
     Only the samples that have a modality count for it: as embeddings in its uniformity, as pairs
@@ -32,7 +53,7 @@ def embedding_metrics(
         modality_names: the M names, in the embeddings' order.
 
     Returns:
-        "uniformity/fusion" and "retrieval/gallery_size"; for each modality
+        With the metrics "uniformity/fusion" and "retrieval/gallery_size"; for each modality
         "uniformity/<modality>", "alignment/<modality>", "rank/median_<modality>" and
         "recall/at_1_<modality>" (also 5 and 10); their means as "uniformity/unimodal_mean",
         "alignment/mean", "rank/median_mean" and "recall/at_1_mean". nan where a metric does not
@@ -41,10 +62,14 @@ def embedding_metrics(
     Raises:
         TrainingError: an embedding of a present sample is not finite.
     """
-    by_modality = {
-        name: _unimodal(embeddings.vectors[index], embeddings.present[index], fusion)
-        for index, name in enumerate(modality_names)
-    }
+    positions = torch.full((len(modality_names), len(fusion)), math.nan, dtype=torch.float64)
+    by_modality: dict[str, dict[str, float]] = {}
+    for index, name in enumerate(modality_names):
+        samples = embeddings.present[index].nonzero()[:, 0]
+        queries = embeddings.vectors[index, samples]
+        found = ranks(queries, fusion, samples)
+        positions[index, samples] = found
+        by_modality[name] = _unimodal(queries, fusion[samples], found)
     metrics = {
         "uniformity/fusion": uniformity(fusion),
         "retrieval/gallery_size": float(len(fusion)),
@@ -54,17 +79,14 @@ def embedding_metrics(
     metrics |= _named(by_modality, "rank/median_{}", "mean")
     for k in RECALLS:
         metrics |= _named(by_modality, f"recall/at_{k}_{{}}", "mean")
-    return metrics
+    return Measured(metrics, positions)
 
 
-def _unimodal(vectors: Tensor, present: Tensor, fusion: Tensor) -> dict[str, float]:
+def _unimodal(queries: Tensor, targets: Tensor, positions: Tensor) -> dict[str, float]:
     """Metrics of one modality, keyed by their names' patterns."""
-    samples = present.nonzero()[:, 0]
-    queries = vectors[samples]
-    positions = ranks(queries, fusion, samples)
     metrics = {
         "uniformity/{}": uniformity(queries),
-        "alignment/{}": alignment(queries, fusion[samples]),
+        "alignment/{}": alignment(queries, targets),
         "rank/median_{}": median_rank(positions),
     }
     return metrics | {f"recall/at_{k}_{{}}": recall_at(positions, k) for k in RECALLS}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,32 @@ ITERATIONS = (1_000, 10_000)
 """Iterations of a logistic regression tried, each from where the last stood, before giving up."""
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A fitted probe's metrics, and what it says of each sample of the test split.
+
+    Attributes:
+        metrics: under their stable names.
+        said: (n, C) log-probabilities, -inf for a class that the train split lacks; (n,)
+            predictions for regression. nan where a sample has no label.
+        loss: (n,) the terms whose mean is "probe/loss"; nan where a sample has none.
+    """
+
+    metrics: dict[str, float]
+    said: Floats
+    loss: Floats
+
+
 def probe_metrics(
     task: Task, classes_count: int, train: Split, validation: Split, test: Split
 ) -> dict[str, float]:
+    """The metrics of `fit_probe`."""
+    return fit_probe(task, classes_count, train, validation, test).metrics
+
+
+def fit_probe(
+    task: Task, classes_count: int, train: Split, validation: Split, test: Split
+) -> Probe:
     """Fit a linear probe on the train split and score it on the test split.
 
     Embeddings are standardised with the train split's statistics. The L2 penalty is the one of
@@ -51,9 +75,10 @@ def probe_metrics(
         test: those that are scored.
 
     Returns:
-        Classification: "probe/loss" (cross-entropy, nats), "probe/auprc" (average precision, mean
-        over the classes present in the test split), "probe/accuracy". Regression: "probe/loss"
-        (mean absolute error in the label's unit), "probe/pearson" (nan if either side is constant).
+        With these metrics. Classification: "probe/loss" (cross-entropy, nats), "probe/auprc"
+        (average precision, mean over the classes present in the test split), "probe/accuracy".
+        Regression: "probe/loss" (mean absolute error in the label's unit), "probe/pearson" (nan if
+        either side is constant).
 
     Raises:
         DataError: a split has no labelled sample to use, or the train split has a single class.
@@ -65,8 +90,25 @@ def probe_metrics(
     labels = [labelled[name][1] for name in splits]
     if task == "classification":
         codes = [label.astype(np.int64) for label in labels]
-        return _classification(classes_count, features, codes)
-    return _regression(features, [label.astype(np.float64) for label in labels])
+        probe = _classification(classes_count, features, codes)
+    else:
+        probe = _regression(features, [label.astype(np.float64) for label in labels])
+    known = _known(test[1])
+    return Probe(probe.metrics, _spread(probe.said, known), _spread(probe.loss, known))
+
+
+def _known(labels: Labels) -> NDArray[np.bool_]:
+    """Which samples have a label."""
+    known: NDArray[np.bool_]
+    known = labels >= 0 if np.issubdtype(labels.dtype, np.integer) else ~np.isnan(labels)
+    return known
+
+
+def _spread(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Values of the samples that have a label, put at their places among all."""
+    full = np.full((len(known), *values.shape[1:]), math.nan)
+    full[known] = values
+    return full
 
 
 def _labelled(split: Split, name: str) -> tuple[Floats, Labels]:
@@ -76,7 +118,7 @@ def _labelled(split: Split, name: str) -> tuple[Floats, Labels]:
             f"Fusion embeddings of the {name} split are not finite, so no probe can be fitted. "
             "Lower the learning rate, or train in fp32."
         )
-    known = y >= 0 if np.issubdtype(y.dtype, np.integer) else ~np.isnan(y)
+    known = _known(y)
     if not known.any():
         raise DataError(
             f"None of the {len(y)} samples of the {name} split has a label, so the probe cannot be "
@@ -93,7 +135,7 @@ def _standardised(train: Floats, *others: Floats) -> list[Floats]:
     return [np.where(constant, 0.0, (x - mean) / scale) for x in (train, *others)]
 
 
-def _classification(count: int, x: list[Floats], y: list[Codes]) -> dict[str, float]:
+def _classification(count: int, x: list[Floats], y: list[Codes]) -> Probe:
     seen = np.unique(y[0])
     if len(seen) < 2:
         raise DataError(
@@ -109,16 +151,20 @@ def _classification(count: int, x: list[Floats], y: list[Codes]) -> dict[str, fl
     best_loss, best = math.inf, np.empty((0, count))
     for penalty in PENALTIES:
         _fit_logistic(model, x[0], y[0], penalty)
-        validation_loss = _cross_entropy(_log_probabilities(model, x[1], count), y[1], seen)
+        validation_loss = _mean(
+            _cross_entropies(_log_probabilities(model, x[1], count), y[1], seen)
+        )
         if validation_loss < best_loss:
             best_loss, best = validation_loss, _log_probabilities(model, x[2], count)
     present = np.unique(y[2])
     precisions = [average_precision_score(y[2] == code, np.exp(best[:, code])) for code in present]
-    return {
-        "probe/loss": _cross_entropy(best, y[2], seen),
+    losses = _cross_entropies(best, y[2], seen)
+    metrics = {
+        "probe/loss": _mean(losses),
         "probe/auprc": float(np.mean(precisions)),
         "probe/accuracy": float((best.argmax(axis=1) == y[2]).mean()),
     }
+    return Probe(metrics, best, losses)
 
 
 def _fit_logistic(model: LogisticRegression, x: Floats, y: Codes, penalty: float) -> None:
@@ -147,12 +193,17 @@ def _log_probabilities(model: LogisticRegression, x: Floats, count: int) -> Floa
     return full
 
 
-def _cross_entropy(log_probabilities: Floats, codes: Codes, seen: Codes) -> float:
-    learnable = np.flatnonzero(np.isin(codes, seen))
-    return float(-log_probabilities[learnable, codes[learnable]].mean())
+def _cross_entropies(log_probabilities: Floats, codes: Codes, seen: Codes) -> Floats:
+    """Cross-entropy of each sample; nan where its class cannot be learnt."""
+    losses = -log_probabilities[np.arange(len(codes)), codes]
+    return np.where(np.isin(codes, seen), losses, math.nan)
 
 
-def _regression(x: list[Floats], y: list[Floats]) -> dict[str, float]:
+def _mean(losses: Floats) -> float:
+    return float(losses[~np.isnan(losses)].mean())
+
+
+def _regression(x: list[Floats], y: list[Floats]) -> Probe:
     centre, scale = float(np.median(y[0])), float(y[0].std()) or 1.0
     target = (y[0] - centre) / scale
     best_loss, best, solution = math.inf, y[2], None
@@ -161,7 +212,9 @@ def _regression(x: list[Floats], y: list[Floats]) -> dict[str, float]:
         validation_loss = float(np.abs(predict(x[1], solution) * scale + centre - y[1]).mean())
         if validation_loss < best_loss:
             best_loss, best = validation_loss, predict(x[2], solution) * scale + centre
-    return {"probe/loss": float(np.abs(best - y[2]).mean()), "probe/pearson": _pearson(best, y[2])}
+    losses = np.abs(best - y[2])
+    metrics = {"probe/loss": float(losses.mean()), "probe/pearson": _pearson(best, y[2])}
+    return Probe(metrics, best, losses)
 
 
 def _pearson(x: Floats, y: Floats) -> float:
