@@ -28,7 +28,7 @@ from raymm.config import CellConfig, TrainConfig
 from raymm.data.dataset import Dataset
 from raymm.training.cluster import connected
 from raymm.training.dispatch import Task
-from raymm.training.loop import EpochReport
+from raymm.training.state import EpochReport
 from raymm.training.pool import PoolSettings, WorkerPool
 
 CELLS = 40
@@ -42,6 +42,7 @@ def train_nothing(
     storage: str,
     device: torch.device,
     on_epoch: Callable[[EpochReport], bool],
+    **_: object,
 ) -> dict[str, float]:
     """Report one epoch and finish, saying when the cell began."""
     began = time.time()

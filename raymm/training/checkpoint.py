@@ -40,6 +40,7 @@ class CheckpointStore:
     """
 
     def __init__(self, folder: str) -> None:
+        self.folder = folder
         self.fs, self.root = fsspec.url_to_fs(folder)
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -76,10 +77,23 @@ class CheckpointStore:
         self.fs.makedirs(self.root, exist_ok=True)
         content = save({key: tensor.contiguous() for key, tensor in weights.items()})
         self.fs.pipe_file(f"{self.root}/model.safetensors", content)
-        text = json.dumps(dict(result), indent=1)
-        self.fs.pipe_file(f"{self.root}/result.json", text.encode())
+        self.rewrite(result)
         for folder in self._folders():
             self.fs.rm(folder, recursive=True)
+
+    def rewrite(self, result: Mapping[str, Any]) -> None:
+        """Put another result in the place of what `finish` left."""
+        text = json.dumps(dict(result), indent=1)
+        self.fs.pipe_file(f"{self.root}/result.json", text.encode())
+
+    def weights(self) -> dict[str, Tensor]:
+        """The final weights that `finish` left."""
+        return load(self.fs.cat_file(f"{self.root}/model.safetensors"))
+
+    def discard(self) -> None:
+        """Leave nothing of the cell."""
+        if self.fs.exists(self.root):
+            self.fs.rm(self.root, recursive=True)
 
     def _folders(self) -> list[str]:
         if not self.fs.isdir(self.root):

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from raymm.config import CellConfig
@@ -21,12 +21,27 @@ Handle: TypeAlias = Any
 """Handle of the dispatcher's actor, whose methods are called by `.remote(...)`."""
 
 
+STOPPED = "stopped before its last epoch"
+Score: TypeAlias = Literal["validation", "test"]
+
+
 @dataclass(frozen=True)
 class Task:
-    """A cell to train."""
+    """A cell to train.
+
+    Attributes:
+        score: the split whose metrics are asked for; with "validation" the test split is not
+            touched.
+        discard: set by the dispatcher: do not train it, leave nothing of it in the storage.
+    """
 
     key: str
     cell: CellConfig
+    score: Score = "test"
+    discard: bool = False
+
+
+Status: TypeAlias = Literal["finished", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -34,14 +49,15 @@ class Outcome:
     """What came of a cell.
 
     Attributes:
+        status: "stopped" where `Dispatcher.stop` ended it.
         metrics: final metrics; empty unless finished.
-        reason: one line, "Type: message"; empty unless failed.
+        reason: one line, "Type: message"; empty when finished.
         details: the end of the traceback where there is one.
         attempts: how often a group took the cell up.
         seconds: from the first time it was taken up to the end.
     """
 
-    status: Literal["finished", "failed"]
+    status: Status
     metrics: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
     details: str = ""
@@ -58,7 +74,7 @@ class Sighting:
     outcome: Outcome | None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Entry:
     """A cell and all that is known of it. `holder` is the incarnation that trains it."""
 
@@ -69,7 +85,14 @@ class _Entry:
     started_at: float = 0.0
     last_reason: str = ""
     last_details: str = ""
+    stopping: bool = False
     outcome: Outcome | None = None
+
+    def ended_otherwise(self, task: Task) -> bool:
+        """Whether it has ended, but not with what the task asks for."""
+        if self.outcome is None:
+            return False
+        return self.outcome.status == "stopped" or self.task.score != task.score
 
 
 @dataclass
@@ -99,13 +122,15 @@ class Dispatcher:
 
     Args:
         groups: how many worker groups there are.
-        expected: cells that will be submitted in all; a group that asks for more is sent home.
+        expected: cells that will be submitted in all; a group that asks for more is sent home. None
+            if it is not known: groups then wait until `close`.
         max_attempts: how often a cell may lose its worker processes before it counts as failed, and
             how often a group may die without ever taking up a cell before it is given up.
     """
 
-    def __init__(self, groups: int, expected: int, max_attempts: int) -> None:
+    def __init__(self, groups: int, expected: int | None, max_attempts: int) -> None:
         self._groups = [_Group() for _ in range(groups)]
+        self._submitted = 0
         self._expected, self._max_attempts = expected, max_attempts
         self._entries: dict[str, _Entry] = {}
         self._queue: deque[_Entry] = deque()
@@ -114,13 +139,38 @@ class Dispatcher:
         self._changed = asyncio.Condition()
 
     async def submit(self, task: Task) -> None:
-        """Queue a cell; one that is known, be it waiting, running or done, is not queued again."""
+        """Queue a cell; one that is known, be it waiting, running or done, is not queued again.
+
+        But one that was stopped, or that ended scored on another split than is now asked for, is
+        queued anew: its epochs begin again for those who watch.
+        """
         async with self._changed:
-            if task.key not in self._entries:
+            known = self._entries.get(task.key)
+            if known is None or known.ended_otherwise(task):
                 entry = self._entries[task.key] = _Entry(task)
+                self._submitted += 1
                 self._queue.append(entry)
                 self._fail_all_without_workers()
                 self._changed.notify_all()
+
+    async def stop(self, key: str, discard: bool = False) -> None:
+        """End a cell before its time: after the epoch it is at, or at once if it is not begun.
+
+        Its outcome is "stopped", unless it has ended before it heard of it.
+
+        Args:
+            discard: leave nothing of it in the storage; without it the last checkpoint stays, and
+                the cell can go on from there when it is submitted again.
+        """
+        async with self._changed:
+            entry = self._entries[key]
+            if entry.outcome is not None:
+                return
+            entry.stopping = True
+            entry.task = replace(entry.task, discard=discard)
+            if entry in self._queue and not discard:
+                self._queue.remove(entry)
+                self._settle(entry, "stopped", STOPPED)
 
     async def next_task(self, group: int, incarnation: str, number: int) -> Task | None:
         """The `number`-th task of this incarnation of a group: the same for each rank that asks.
@@ -153,7 +203,8 @@ class Dispatcher:
             if entry.attempts < self._max_attempts:
                 return self._take_up(state, entry)
             self._lost_too_often(entry)
-        return len(self._entries) >= self._expected and self._send_home(state)
+        all_came = self._expected is not None and self._submitted >= self._expected
+        return all_came and self._send_home(state)
 
     def _send_home(self, state: _Group) -> bool:
         state.dealt.append(None)
@@ -181,13 +232,25 @@ class Dispatcher:
                 return False
             entry.epochs.append(epoch)
             self._changed.notify_all()
-            return not self._closed
+            return not (self._closed or entry.stopping)
+
+    async def discards(self, key: str, holder: str) -> bool:
+        """Whether the holder of a cell, whose training has stopped, is to remove what it left."""
+        entry = self._entries[key]
+        return entry.holder == holder and entry.task.discard
 
     async def finish(self, key: str, holder: str, metrics: Mapping[str, float]) -> None:
-        """A cell is trained; unless it was told to stop, which leaves it open."""
+        """A training has ended, with metrics unless it was told to stop.
+
+        One that all cells were told by `close` stays open.
+        """
         async with self._changed:
             entry = self._entries[key]
-            if entry.holder == holder and not self._closed:
+            if entry.holder != holder:
+                return
+            if entry.stopping and not metrics:
+                self._settle(entry, "stopped", STOPPED)
+            elif not self._closed:
                 self._settle(entry, "finished", metrics=metrics)
 
     async def fail(self, key: str, holder: str, reason: str, details: str, final: bool) -> None:
@@ -250,7 +313,7 @@ class Dispatcher:
     def _settle(
         self,
         entry: _Entry,
-        status: Literal["finished", "failed"],
+        status: Status,
         reason: str = "",
         details: str = "",
         metrics: Mapping[str, float] | None = None,

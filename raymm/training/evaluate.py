@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from raymm.data.loader import ordered_batches
 from raymm.data.prepare import PreparedData, Split
 from raymm.losses.gather import gather_embeddings
-from raymm.metrics.evaluate import embedding_metrics
-from raymm.metrics.probes import probe_metrics
+from raymm.metrics.evaluate import measure
+from raymm.metrics.probes import Probe, fit_probe
 from raymm.models.base import FusionModel
 from raymm.models.embeddings import Embeddings
+from raymm.training.dispatch import Score
 
 
 @dataclass(frozen=True)
@@ -58,24 +61,56 @@ def _in_order(gathered: Embeddings, world_size: int) -> Embeddings:
     return Embeddings(vectors.reshape(count, places, width), present.reshape(count, places))
 
 
+@dataclass(frozen=True)
+class SplitScores:
+    """What a split says of a trained model: in all, and sample by sample.
+
+    Attributes:
+        metrics: geometry, retrieval and probe metrics under their stable names.
+        ranks: (M, n) rank of each sample's fusion embedding, queried by each of its
+            modalities; nan where it lacks that.
+        probe: what the linear probe says of each; None without a label.
+    """
+
+    metrics: dict[str, float]
+    ranks: NDArray[np.float64]
+    probe: Probe | None
+
+
 def final_metrics(
-    prepared: PreparedData, embedded: Mapping[str, SplitEmbeddings]
+    prepared: PreparedData,
+    embedded: Mapping[str, SplitEmbeddings],
+    *,
+    split: Score = "test",
 ) -> dict[str, float]:
-    """Geometry, retrieval and probe metrics of the test split.
+    """The metrics of `score_split`."""
+    return score_split(prepared, embedded, split=split).metrics
+
+
+def score_split(
+    prepared: PreparedData,
+    embedded: Mapping[str, SplitEmbeddings],
+    *,
+    split: Score = "test",
+) -> SplitScores:
+    """Geometry, retrieval and probe metrics of a split.
 
     Args:
-        embedded: "train", "validation" and "test".
+        embedded: "train", "validation" and the split to score.
+        split: which that is; a probe's penalty is chosen on validation either way.
     """
     names = [spec.name for spec in prepared.specs]
-    test = embedded["test"]
-    metrics = embedding_metrics(test.embeddings, test.fusion, names)
+    scored = embedded[split]
+    measured = measure(scored.embeddings, scored.fusion, names)
+    metrics, probe = measured.metrics, None
     if prepared.task is not None:
         probed = [
             (embedded[name].fusion.numpy(), getattr(prepared, name).labels)
-            for name in ("train", "validation", "test")
+            for name in ("train", "validation", split)
         ]
         classes = len(prepared.classes)
         # A BLAS that starts a thread for each core makes small fits many times slower.
         with threadpool_limits(torch.get_num_threads()):
-            metrics |= probe_metrics(prepared.task, classes, probed[0], probed[1], probed[2])
-    return metrics
+            probe = fit_probe(prepared.task, classes, probed[0], probed[1], probed[2])
+        metrics = metrics | probe.metrics
+    return SplitScores(metrics, measured.ranks.numpy(), probe)

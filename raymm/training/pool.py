@@ -79,13 +79,14 @@ class WorkerPool:
     Args:
         dataset: what all cells are trained on; one copy goes to each node.
         groups: groups that train at the same time.
-        expected: how many cells will be submitted; groups end when there are no more to come.
+        expected: how many cells will be submitted; groups end when there are no more to come. None
+            if it is not known: they end when the pool is left.
 
     Use as a context manager: leaving it stops the groups.
     """
 
     def __init__(
-        self, settings: PoolSettings, dataset: Dataset, *, groups: int, expected: int
+        self, settings: PoolSettings, dataset: Dataset, *, groups: int, expected: int | None
     ) -> None:
         self.settings = settings
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

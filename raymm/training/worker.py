@@ -17,8 +17,9 @@ import torch
 
 from raymm.data.dataset import Dataset
 from raymm.errors import RaymmError
+from raymm.training.checkpoint import CheckpointStore
 from raymm.training.dispatch import Handle, Task
-from raymm.training.loop import EpochReport
+from raymm.training.state import EpochReport
 
 TrainFunction = Callable[..., dict[str, float]]
 TRACEBACK_CHARS = 4000
@@ -78,7 +79,16 @@ def _train(
         return bool(ray.get(dispatcher.report.remote(task.key, seat.incarnation, epoch)))
 
     try:
-        metrics = train(task.cell, dataset, storage=storage, device=seat.device, on_epoch=on_epoch)
+        metrics = {}
+        if not task.discard:
+            metrics = train(
+                task.cell,
+                dataset,
+                storage=storage,
+                device=seat.device,
+                on_epoch=on_epoch,
+                score=task.score,
+            )
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         details = traceback.format_exc()[-TRACEBACK_CHARS:]
@@ -88,6 +98,8 @@ def _train(
             raise
     else:
         if seat.rank == 0:
+            if not metrics and ray.get(dispatcher.discards.remote(task.key, seat.incarnation)):
+                CheckpointStore(storage).discard()
             ray.get(dispatcher.finish.remote(task.key, seat.incarnation, metrics))
 
 

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from raymm.config import CellConfig
 from raymm.data.dataset import Dataset
 from raymm.errors import TrainingError
-from raymm.training.loop import EpochReport
+from raymm.training.state import EpochReport
 
 PLAIN, RAISES, RAISES_ON_RANK_1, DIES_ONCE, ALWAYS_DIES, RANK_1_DIES_ONCE, LITTERS, LOOKS = range(8)
 EPOCHS = 3
@@ -31,6 +31,7 @@ def train(
     storage: str,
     device: torch.device,
     on_epoch: Callable[[EpochReport], bool],
+    **_: object,
 ) -> dict[str, float]:
     """Count epochs, kept in the cell's folder as a checkpoint would be; misbehave as asked."""
     deed = cell.train.seed % 10

@@ -164,3 +164,74 @@ def test_a_watcher_hears_of_the_start_of_new_epochs_and_of_the_end() -> None:
         assert last.outcome.metrics == {"m": 2.0}
 
     asyncio.run(scene())
+
+
+def test_a_stopped_cell_ends_after_its_epoch_and_can_be_asked_for_again() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=None, max_attempts=2)
+        for key in ("a", "b"):
+            await dispatcher.submit(task(key))
+        await soon(dispatcher.next_task(0, "x", 0))
+        await dispatcher.stop("a")
+        await dispatcher.stop("b")  # not begun: at once
+        assert (await outcome_of(dispatcher, "b")).status == "stopped"
+        assert not await dispatcher.report("a", "x", {"epoch": 1.0})
+        assert not await dispatcher.discards("a", "x")
+        await dispatcher.finish("a", "x", {})
+        assert (await outcome_of(dispatcher, "a")).status == "stopped"
+        await dispatcher.submit(task("a"))
+        assert await soon(dispatcher.next_task(0, "x", 1)) == task("a")
+        assert await dispatcher.report("a", "x", {"epoch": 2.0})
+        await dispatcher.finish("a", "x", {"m": 1.0})
+        assert (await outcome_of(dispatcher, "a")).metrics == {"m": 1.0}
+        assert await waits(dispatcher.next_task(0, "x", 2))
+
+    asyncio.run(scene())
+
+
+def test_a_cell_that_ends_before_it_hears_that_it_is_stopped_is_finished() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=1, max_attempts=2)
+        await dispatcher.submit(task("a"))
+        await soon(dispatcher.next_task(0, "x", 0))
+        await dispatcher.stop("a", discard=True)
+        await dispatcher.finish("a", "x", {"m": 1.0})
+        assert (await outcome_of(dispatcher, "a")).status == "finished"
+
+    asyncio.run(scene())
+
+
+def test_what_a_discarded_cell_left_is_removed_by_whoever_holds_it() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=2, max_attempts=2)
+        for key in ("a", "b"):
+            await dispatcher.submit(task(key))
+        await soon(dispatcher.next_task(0, "x", 0))
+        await dispatcher.stop("a", discard=True)
+        await dispatcher.stop("b", discard=True)  # may have a checkpoint of an earlier sweep
+        assert await dispatcher.group_died(0, "killed")  # before it could remove anything
+        for number, key in enumerate(("a", "b")):
+            again = await soon(dispatcher.next_task(0, "y", number))
+            assert again is not None and again.key == key and again.discard
+            assert await dispatcher.discards(key, "y")
+            await dispatcher.finish(key, "y", {})
+            assert (await outcome_of(dispatcher, key)).status == "stopped"
+
+    asyncio.run(scene())
+
+
+def test_a_cell_scored_on_validation_is_dealt_again_for_the_test_split() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=2, max_attempts=2)
+        await dispatcher.submit(Task("a", CellConfig(), "validation"))
+        await soon(dispatcher.next_task(0, "x", 0))
+        await dispatcher.finish("a", "x", {"val/m": 1.0})
+        await dispatcher.submit(Task("a", CellConfig(), "validation"))
+        await dispatcher.submit(Task("a", CellConfig(), "test"))
+        again = await soon(dispatcher.next_task(0, "x", 1))
+        assert again is not None and again.score == "test"
+        await dispatcher.finish("a", "x", {"m": 2.0})
+        assert (await outcome_of(dispatcher, "a")).metrics == {"m": 2.0}
+        assert await soon(dispatcher.next_task(0, "x", 2)) is None
+
+    asyncio.run(scene())

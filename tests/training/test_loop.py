@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,9 @@ from raymm.config import (
 from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
 from raymm.errors import ConfigError, TrainingError
-from raymm.training.loop import EpochReport, train_cell
+from raymm.training.dispatch import Score
+from raymm.training.loop import train_cell
+from raymm.training.state import EpochReport
 
 CPU = torch.device("cpu")
 CELL = CellConfig(
@@ -47,7 +50,12 @@ def with_training(**changes: object) -> CellConfig:
 
 
 def run(
-    cell: CellConfig, dataset: Dataset, folder: Path, stop_after: int = 0, interval_s: float = 0
+    cell: CellConfig,
+    dataset: Dataset,
+    folder: Path,
+    stop_after: int = 0,
+    interval_s: float = 0,
+    score: Score = "test",
 ) -> tuple[dict[str, float], list[EpochReport]]:
     reports: list[EpochReport] = []
 
@@ -61,6 +69,7 @@ def run(
         storage=str(folder),
         device=CPU,
         on_epoch=on_epoch,
+        score=score,
         checkpoint_interval_s=interval_s,
     )
     return {key: value for key, value in metrics.items() if key not in TIMES}, reports
@@ -129,7 +138,8 @@ def test_a_finished_cell_leaves_its_weights_and_no_checkpoint(
     digits: Dataset, tmp_path: Path
 ) -> None:
     metrics, _ = run(with_training(epochs=1), digits, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "result.json"}
+    assert {path.name for path in tmp_path.iterdir()} >= {"model.safetensors", "result.json"}
+    assert not list(tmp_path.glob("epoch_*"))
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["metrics"]["probe/auprc"] == metrics["probe/auprc"]
     assert len(result["curve"]) == 1
@@ -144,6 +154,38 @@ def test_a_finished_cell_is_reported_as_it_was_and_not_trained_again(
     again, repeated = run(cell, digits, tmp_path)
     assert (again, repeated) == (first, reports)
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_asked_for_validation_the_test_split_is_left_alone_until_it_is_asked_for(
+    calm: tuple[dict[str, float], list[EpochReport]], digits: Dataset, tmp_path: Path
+) -> None:
+    asked = run(CELL, digits, tmp_path / "cell", score="validation")[0]
+    assert "probe/loss" not in asked
+    assert asked["val/probe/loss"] != calm[0]["probe/loss"]
+    assert asked["loss/val"] == calm[0]["loss/val"]
+    assert result_of(tmp_path / "cell")["scored"] == "validation"
+    assert set(calm[0]) == {name.removeprefix("val/") for name in asked}
+
+    scored, told = run(CELL, digits, tmp_path / "cell", score="test")
+    assert scored == pytest.approx(calm[0], abs=1e-6)
+    assert curve(told) == curve(calm[1])
+    assert result_of(tmp_path / "cell")["scored"] == "test"
+    assert run(CELL, digits, tmp_path / "cell")[0] == scored
+    assert run(CELL, digits, tmp_path / "cell", score="validation")[0] == asked
+
+
+def test_a_cell_scored_on_the_test_split_can_be_asked_for_validation(
+    calm: tuple[dict[str, float], list[EpochReport]], digits: Dataset, tmp_path: Path
+) -> None:
+    run(CELL, digits, tmp_path / "both")
+    later, _ = run(CELL, digits, tmp_path / "both", score="validation")
+    first, _ = run(CELL, digits, tmp_path / "validation", score="validation")
+    assert later == pytest.approx(first, abs=2e-3)  # weights kept in half the space
+    assert run(CELL, digits, tmp_path / "both")[0] == calm[0]
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "result.json").read_text()))
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step(

@@ -22,8 +22,10 @@ from raymm.metrics.evaluate import embedding_metrics
 from raymm.metrics.probes import probe_metrics
 from raymm.models.embeddings import Embeddings
 from raymm.training.evaluate import SplitEmbeddings, final_metrics
-from raymm.training.loop import EpochReport, Learner, train_cell
+from raymm.training.learner import Learner
+from raymm.training.loop import train_cell
 from raymm.training.optimizer import learning_rate
+from raymm.training.state import EpochReport
 
 # Few samples and many steps: it overfits, so that the best epoch is not the last.
 CELL = CellConfig(

@@ -1,0 +1,128 @@
+"""The end of a training: the best epoch's weights are scored and kept.
+
+`result.json` in the cell's folder holds:
+
+    config      the cell's settings
+    scored      "test", or "validation" where the test split has not been touched
+    metrics     final metrics of the split scored
+    validation  metrics of the validation split ("val/..."), where they were asked for
+    curve       one entry for each epoch
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from raymm.config import CellConfig, to_dict
+from raymm.data.prepare import PreparedData
+from raymm.losses.gather import world_size
+from raymm.training.checkpoint import CheckpointStore
+from raymm.training.dispatch import Score
+from raymm.training.evaluate import embed_split, score_split
+from raymm.training.learner import Learner
+from raymm.training.resources import peak_memory_gib
+from raymm.training.samples import keep_samples
+from raymm.training.state import Training
+
+EVALUATION_BATCH = 256
+"""Samples embedded at a time after training; no gradient is kept, so more fit than in a step."""
+
+
+def finish(training: Training, score: Score) -> dict[str, float]:
+    """Score the best epoch's weights, once, and keep them; metrics on rank 0, elsewhere nothing."""
+    cell, prepared, progress = training.cell, training.prepared, training.progress
+    training.learner.load_state_dict(training.best)
+    metrics = _scores(cell, prepared, training.learner, training.store, score)
+    if training.rank != 0:
+        return {}
+    best = progress.curve[progress.best_epoch - 1]
+    metrics |= {
+        "loss/train": best["loss/train"],
+        "loss/val": best["loss/val"],
+        "epoch/best": float(progress.best_epoch),
+        "temperature": best["temperature"],
+        "sparsity/realised": prepared.sparsity_realised,
+        "sparsity/before_dropping": prepared.sparsity_masked,
+        "time/train_s": progress.train_s,
+        "throughput/samples_per_s": (
+            training.samples_per_epoch * len(progress.curve) / max(progress.train_s, 1e-9)
+        ),
+        "memory/peak_gib": peak_memory_gib(training.device),
+        "parameters": float(sum(p.numel() for p in training.learner.model.parameters())),
+    }
+    result: dict[str, Any] = {"config": to_dict(cell), "scored": score, "metrics": metrics}
+    if score == "validation":
+        result["validation"] = metrics
+    training.store.finish(training.best, {**result, "curve": progress.curve})
+    return metrics
+
+
+def told(result: Mapping[str, Any], score: Score) -> dict[str, float] | None:
+    """The metrics of a split as a finished training left them; None if it was not scored."""
+    if score == "validation":
+        known = result.get("validation")
+    else:
+        known = result["metrics"] if result.get("scored", "test") == "test" else None
+    return None if known is None else dict(known)
+
+
+def score_again(
+    cell: CellConfig,
+    prepared: PreparedData,
+    store: CheckpointStore,
+    device: torch.device,
+    result: Mapping[str, Any],
+    score: Score,
+) -> dict[str, float]:
+    """Score the weights that a finished training kept on the other split, and write it down."""
+    learner = Learner(prepared, cell).to(device)
+    learner.load_state_dict(store.weights())
+    scores = _scores(cell, prepared, learner, store, score)
+    if world_size() > 1 and dist.get_rank() != 0:
+        return {}
+    # What is not of a split is the same for both: "loss/val", times, sizes.
+    split_names = {name.removeprefix("val/") for name in scores}
+    whole = {
+        name: value
+        for name, value in result["metrics"].items()
+        if name.removeprefix("val/") not in split_names
+    }
+    metrics = scores | whole
+    changes: dict[str, Any] = (
+        {"validation": metrics} if score == "validation" else {"scored": "test", "metrics": metrics}
+    )
+    store.rewrite({**result, **changes})
+    return metrics
+
+
+def _scores(
+    cell: CellConfig,
+    prepared: PreparedData,
+    learner: Learner,
+    store: CheckpointStore,
+    score: Score,
+) -> dict[str, float]:
+    """Embedding metrics and probe of a split; empty on other ranks than the first."""
+    used = ("train", "validation", "test") if score == "test" else ("train", "validation")
+    rank = dist.get_rank() if world_size() > 1 else 0
+    embedded = {
+        name: embed_split(
+            learner.model,
+            getattr(prepared, name),
+            batch_size=max(cell.train.batch_size, EVALUATION_BATCH),
+            rank=rank,
+            world_size=world_size(),
+        )
+        for name in used
+    }
+    if rank != 0:
+        return {}
+    scored = score_split(prepared, embedded, split=score)
+    if score == "validation":
+        return {f"val/{name}": value for name, value in scored.metrics.items()}
+    keep_samples(store.folder, prepared, embedded["test"], scored)
+    return scored.metrics
