@@ -94,22 +94,23 @@ class SweepSettings:
     """Samples in a step, over all workers of a cell. Both presets: 32."""
     learning_rate: float | None = None
     """Peak learning rate of AdamW's cosine schedule. Laptop: 0.008, paper: 0.0001."""
-    weight_decay: float = 0.01
-    """Weight decay of AdamW."""
+    weight_decay: float | None = None
+    """Weight decay of AdamW. Both presets: 0.01."""
     warmup_steps: int | None = None
     """Steps over which the learning rate rises. Laptop: 40, paper: 2000."""
     clip_norm: float | None = None
     """Gradients are scaled down to this norm; 0 turns it off. Both presets: 2."""
     precision: Precision | None = None
     """fp32, or bf16 mixed precision. Without it: bf16 with --gpu, else fp32."""
-    temperature: float = 0.07
-    """Temperature of the contrastive loss at the start."""
+    temperature: float | None = None
+    """Temperature of the contrastive loss at the start. Both presets: 0.07."""
     freeze_temperature: bool = False
     """Keep the temperature as it is instead of learning it."""
     similarity: Literal["cosine", "dot"] = "cosine"
     """Similarity of embeddings in the loss. dot: as in the papers' published code."""
-    negatives: Literal["present", "all"] = "present"
-    """Negatives of a pair. all: also samples that lack a side, as in the papers' published code."""
+    negatives: Literal["present", "all"] | None = None
+    """Negatives of a pair. Both presets: present. all: also samples that lack a side, as in the
+    papers' published code."""
 
     workers_per_cell: int | None = None
     """Worker processes that share the batches of a cell. Laptop: 1, paper: 4."""
