@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,14 +26,26 @@ from raymm.training.evaluate import embed_split, score_split
 from raymm.training.learner import Learner
 from raymm.training.resources import peak_memory_gib
 from raymm.training.samples import keep_samples
+from raymm.training.saved import save_card
 from raymm.training.state import Training
 
 EVALUATION_BATCH = 256
 """Samples embedded at a time after training; no gradient is kept, so more fit than in a step."""
 
 
-def finish(training: Training, score: Score) -> dict[str, float]:
-    """Score the best epoch's weights, once, and keep them; metrics on rank 0, elsewhere nothing."""
+def finish(
+    training: Training, columns: Sequence[tuple[str, ...]], score: Score
+) -> dict[str, float]:
+    """Score the best epoch's weights, once, and keep them as a model that can be used again.
+
+    Args:
+        training: that has ended.
+        columns: names of each modality's columns.
+        score: the split whose metrics are asked for.
+
+    Returns:
+        The metrics on rank 0, elsewhere nothing.
+    """
     cell, prepared, progress = training.cell, training.prepared, training.progress
     training.learner.load_state_dict(training.best)
     metrics = _scores(cell, prepared, training.learner, training.store, score)
@@ -57,6 +69,7 @@ def finish(training: Training, score: Score) -> dict[str, float]:
     result: dict[str, Any] = {"config": to_dict(cell), "scored": score, "metrics": metrics}
     if score == "validation":
         result["validation"] = metrics
+    save_card(training.store.folder, cell, prepared, columns)
     training.store.finish(training.best, {**result, "curve": progress.curve})
     return metrics
 
