@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -35,6 +36,11 @@ class Items:
     domain: Domain
     rows: NDArray[np.int64]
     values: Sequence[Item]
+
+    @cached_property
+    def digests(self) -> tuple[bytes, ...]:
+        """Digest of each item's content; the first call reads every file."""
+        return tuple(item_digest(value) for value in self.values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +129,7 @@ class Pairs:
         digest = hashlib.sha256(repr(self.ids.tolist()).encode())
         for each in self.items:
             digest.update(repr((each.name, each.domain, each.rows.tolist())).encode())
-            for value in each.values:
-                digest.update(item_digest(value))
+            digest.update(b"".join(each.digests))
         for label in self.labels:
             digest.update(repr((label.name, label.task, label.classes)).encode())
             digest.update(np.ascontiguousarray(label.values).tobytes())
