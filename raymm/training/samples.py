@@ -20,7 +20,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
@@ -30,9 +30,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from raymm.data.hashing import uniforms
-from raymm.data.prepared import PreparedData
 from raymm.errors import DataError
-from raymm.training.evaluate import SplitEmbeddings, SplitScores
+
+if TYPE_CHECKING:  # reports read samples without loading torch
+    from raymm.data.prepared import PreparedData
+    from raymm.training.evaluate import SplitEmbeddings, SplitScores
 
 FILE = "samples.parquet"
 MAPPED = 200
@@ -105,7 +107,7 @@ def read_samples(folder: str) -> pd.DataFrame | None:
 
 def _map(
     ids: NDArray[np.str_], names: list[str], test: SplitEmbeddings
-) -> dict[str, pa.FixedSizeListArray]:
+) -> dict[str, pa.ListArray]:
     """Principal components of the embeddings of `MAPPED` samples, as columns."""
     place = uniforms(ids, "map")
     chosen = np.argsort(place, kind="stable")[:MAPPED]
@@ -143,9 +145,10 @@ def _principal_axes(centred: NDArray[np.float64]) -> NDArray[np.float64]:
     return signed
 
 
-def _lists(rows: NDArray[np.float32]) -> pa.FixedSizeListArray:
+def _lists(rows: NDArray[np.float32]) -> pa.ListArray:
     """Rows as lists; one that is nan throughout is missing."""
-    width = rows.shape[1]
-    missing = pa.array(np.isnan(rows).all(axis=1))
-    values = pa.array(rows.astype(np.float32).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(values, width, mask=missing)
+    missing = np.isnan(rows).all(axis=1)
+    ends = np.cumsum(np.where(missing, 0, rows.shape[1]))
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    values = pa.array(rows[~missing].astype(np.float32).reshape(-1))
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(missing))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from raymm.config import CellConfig, DataConfig, ModelConfig, ModelName, TrainConfig
 from raymm.sweep.cells import CellResult
@@ -112,3 +113,39 @@ def _curve(model: str, sparsity: float, seed: int) -> tuple[dict[str, float], ..
         }
         for epoch in range(1, 13)
     )
+
+
+def kept(results: Sequence[CellResult], count: int = 60) -> dict[str, pd.DataFrame]:
+    """What the cells keep of a made-up test split, in line with how good they are."""
+    return {result.key: _samples(result, count) for result in results if result.metrics}
+
+
+def _samples(result: CellResult, count: int) -> pd.DataFrame:
+    model, sparsity = result.cell.model.name, result.cell.data.sparsity
+    common = np.random.default_rng(7)  # the same samples, masks and difficulties for all cells
+    label = np.arange(count) % 4
+    hardness, mask = common.normal(size=(count, 1)), common.random((count, 2))
+    generator = _generator(model, sparsity, result.cell.train.seed + 50)
+    skill = 2 * result.metrics.get("probe/auprc", 0.7)
+    scores = generator.normal(size=(count, 4)) + 0.5 * hardness
+    scores[np.arange(count), label] += 2 * skill - hardness[:, 0]
+    said = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    has = mask >= sparsity
+    has[~has.any(axis=1), 0] = True
+    frame = pd.DataFrame({"id": [f"s{number:04d}" for number in range(count)]})
+    for place, name in enumerate(("fou", "kar")):
+        frame[f"has/{name}"] = has[:, place]
+    frame["label"] = label
+    for place, name in enumerate(("fou", "kar")):
+        ranks = np.maximum(1, np.round(6 + 4 * hardness[:, 0] - 3 * skill + generator.normal()))
+        frame[f"rank/{name}"] = np.where(has[:, place], ranks, np.nan)
+    frame["probe/loss"] = -said[np.arange(count), label]
+    frame["probe/said"] = list(said)
+    centres = np.random.default_rng(8).normal(size=(4, 6))
+    for name in ("fusion", "fou", "kar"):
+        cloud = centres[label] * skill + generator.normal(size=(count, 6)) + len(name)
+        frame[f"map/{name}"] = list(cloud)
+    frame.attrs = {
+        "modalities": ["fou", "kar"], "task": "classification", "classes": ["0", "1", "2", "3"],
+    }  # fmt: skip
+    return frame

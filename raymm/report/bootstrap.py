@@ -1,0 +1,138 @@
+"""A paired bootstrap over seeds and over test samples, where it can be right.
+
+Student's interval over seeds (`raymm.report.statistics`) speaks of other seeds on the same test
+samples. Whether a difference would be there on other samples as well is asked here: test samples are
+drawn anew with replacement, the same for both models, for all seeds and for all sparsities.
+
+Seeds are few. The mean of n values resampled cannot leave their range, which covers the true mean in
+1 - 2^(1 - n) of cases at best: 75 % for three seeds, 94 % for five. So up to `SEEDS_TO_RESAMPLE`
+seeds are not resampled; their spread enters by Student's t. From there on seeds are resampled along
+with samples, and the quantiles are set out for what a resample of n values lacks in spread
+(Hesterberg 2015, "What teachers should know about the bootstrap": expanded percentile interval).
+`python -m benchmarks.coverage` counts how often each kind of interval holds what it should.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import brentq
+
+from raymm.report.statistics import FEWEST_SEEDS, LEVEL
+
+SEEDS_TO_RESAMPLE = 10
+"""Seeds from which on they are resampled: below, a resample's range alone undoes the level."""
+ROUNDS = 1000
+"""Resamples, unless there is too much to compute."""
+
+Floats = NDArray[np.float64]
+Over = Literal["samples; seeds by Student's t", "seeds and samples", "seeds", ""]
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """What a paired bootstrap says of a mean difference.
+
+    Attributes:
+        low, high: the 95 % interval.
+        p: two-sided, that the difference is 0.
+        over: what was resampled; empty, with nan for the rest, where no bootstrap can be right.
+    """
+
+    low: float
+    high: float
+    p: float
+    over: Over
+
+
+IMPOSSIBLE = Bootstrap(math.nan, math.nan, math.nan, "")
+
+
+def resample_weights(
+    count: int, rounds: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """How often each of `count` samples is drawn in each resample of as many: (rounds, count)."""
+    weights = np.empty((rounds, count), dtype=np.float32)
+    for row in weights:
+        row[:] = np.bincount(generator.integers(count, size=count), minlength=count)
+    return weights
+
+
+def paired_bootstrap(
+    observed: Floats, resampled: Floats | None, generator: np.random.Generator
+) -> Bootstrap:
+    """Interval and p value of the mean over seeds of a paired difference.
+
+    Args:
+        observed: (n,) difference of each seed on the test split as it is.
+        resampled: (rounds, n) the same on resamples of the test split; None where the samples'
+            figures are not there.
+        generator: draws seeds, if they are drawn.
+
+    Returns:
+        `IMPOSSIBLE` with fewer than `FEWEST_SEEDS` seeds, and where neither samples are there nor
+        enough seeds to resample.
+    """
+    seeds = len(observed)
+    if resampled is not None:
+        resampled = resampled[np.isfinite(resampled).all(axis=1)]
+    have_samples = resampled is not None and len(resampled) >= ROUNDS // 10
+    if resampled is not None:
+        # Samples drawn twice raise an average precision: the spread is right, the centre is not.
+        resampled = resampled - resampled.mean(axis=0) + observed
+    if seeds < FEWEST_SEEDS or (seeds < SEEDS_TO_RESAMPLE and not have_samples):
+        return IMPOSSIBLE
+    if seeds < SEEDS_TO_RESAMPLE:
+        assert resampled is not None
+        spread = float(np.std(observed, ddof=1))
+        equal = spread <= 1e-12 * float(np.abs(observed).max())
+        error = 0.0 if equal else spread / math.sqrt(seeds)
+        return _with_student(resampled.mean(axis=1), error, seeds - 1)
+    draws = resampled if resampled is not None and have_samples else np.tile(observed, (ROUNDS, 1))
+    weights = resample_weights(seeds, len(draws), generator)
+    means = (draws * weights).sum(axis=1) / seeds
+    return _expanded(means, seeds, "seeds and samples" if have_samples else "seeds")
+
+
+def _with_student(means: Floats, error: float, freedom: int) -> Bootstrap:
+    """Of the sum of a resampled mean and an independent Student's t times the seeds' error."""
+    tail = (1 - LEVEL) / 2
+    over: Over = "samples; seeds by Student's t"
+    if error == 0:
+        low, high = (float(q) for q in np.quantile(means, (tail, 1 - tail)))
+        below = float((means <= 0).mean())
+        above = float((means >= 0).mean())
+    else:
+
+        def below_x(x: float) -> float:
+            return float(stats.t.cdf((x - means) / error, freedom).mean())
+
+        reach = error * float(stats.t.isf(tail / 4, freedom))
+        first, last = float(means.min()) - reach, float(means.max()) + reach
+        low = float(brentq(lambda x: below_x(x) - tail, first, last))
+        high = float(brentq(lambda x: below_x(x) - (1 - tail), first, last))
+        below = below_x(0.0)
+        above = 1 - below
+    return Bootstrap(low, high, _two_sided(below, above, len(means)), over)
+
+
+def _expanded(means: Floats, seeds: int, over: Over) -> Bootstrap:
+    """Percentiles as far out as Student's t and the missing spread of a resample ask for."""
+    widen = math.sqrt(seeds / (seeds - 1))
+    out = widen * float(stats.t.isf((1 - LEVEL) / 2, seeds - 1))
+    tail = float(stats.norm.sf(out))
+    low, high = (float(q) for q in np.quantile(means, (tail, 1 - tail)))
+    # The same the other way round: how far out 0 lies among the resamples, as a Student's t.
+    half = _two_sided(float((means <= 0).mean()), float((means >= 0).mean()), len(means)) / 2
+    t = float(stats.norm.isf(half)) / widen
+    return Bootstrap(low, high, min(1.0, 2 * float(stats.t.sf(t, seeds - 1))), over)
+
+
+def _two_sided(below: float, above: float, rounds: int) -> float:
+    """Twice the smaller tail; never 0, which so many rounds cannot show."""
+    return min(1.0, 2 * max(min(below, above), 0.5 / (rounds + 1)))
