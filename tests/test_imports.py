@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LAYERS = ("errors", "config", "data", "encoders", "models", "losses", "metrics", "training", "sweep",
-          "report", "cli")  # fmt: skip
+LAYERS = ("errors", "config", "data", "encoders", "models", "losses", "metrics", "training", "tasks",
+          "sweep", "report", "cli")  # fmt: skip
 LAYER_OF = {"tracking": "sweep", "command": "cli"}
 """Modules of the package's top that belong to a layer of another name."""
 SOLE_IMPORTERS = {
