@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from raymm.data.dataset import Dataset
 from raymm.errors import ConfigError, nearest
@@ -36,7 +37,7 @@ class Objective:
         return self.metric.removeprefix(VALIDATION).startswith(HIGHER)
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Literal["maximize", "minimize"]:
         """As Optuna has it."""
         return "maximize" if self.maximise else "minimize"
 

@@ -1,0 +1,346 @@
+"""The study of one condition: an Optuna study that outlives the driver that fills it.
+
+Everything a search knows of its trials is in Optuna's storage. A trial that RUNNING is said of when
+a driver opens the study is one that another driver left: it is dealt again, with the same cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from raymm.config import to_dict
+from raymm.data.dataset import Dataset
+from raymm.errors import ConfigError, SweepError
+from raymm.science import SCIENCE_VERSION
+from raymm.sweep.cells import Cell
+from raymm.sweep.search import trials as known
+from raymm.sweep.search.objective import Objective
+from raymm.sweep.search.settings import Condition, SearchSettings
+from raymm.sweep.search.space import Params, Space, space_words
+from raymm.sweep.search.strategy import all_points, make_pruner, make_sampler, trial_seed
+from raymm.sweep.search.trials import SearchTrial, TrialRecord
+
+IDENTITY, CELLS, REASON = "raymm", "cells", "reason"
+DEFAULT, FOR_GOOD, RETRIES, COPY_OF = "default", "for_good", "retries", "copy_of"
+STATES: Mapping[TrialState, known.TrialState] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+class ConditionStudy:
+    """Deals the trials of one condition and keeps what comes of them.
+
+    Args:
+        name: of the search; the study's is "name/model S=sparsity".
+        storage: Optuna's.
+
+    Raises:
+        SweepError: the study is there already and is another search's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        condition: Condition,
+        settings: SearchSettings,
+        dataset: Dataset,
+        storage: BaseStorage,
+    ) -> None:
+        self.condition, self.settings = condition, settings
+        self.goals: tuple[Objective, ...] = settings.goals(dataset)
+        self.space: Space = settings.spaces(dataset)[condition.model]
+        self.name = study_name(name, condition)
+        self._dataset, self._storage = dataset, storage
+        self._wanted = settings.trials_of(self.space)
+        epochs = self._cells({})[0].config.train.epochs
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=self.name,
+            directions=[goal.direction for goal in self.goals],
+            pruner=make_pruner(settings.pruner, settings.grace_epochs, epochs),
+            load_if_exists=True,
+        )
+        self._id = storage.get_study_id_from_name(self.name)
+        self._claim()
+        self._copies: dict[int, list[int]] = {}
+        self._enqueue()
+        self._left = self._wanted - len(self._ended_or_running())
+
+    def resumed(self) -> list[SearchTrial]:
+        """The trials that another driver has left half done, each point once."""
+        found: list[SearchTrial] = []
+        for trial in self._trials(TrialState.RUNNING):
+            twin = next((each for each in found if dict(each.params) == trial.params), None)
+            if twin is not None:
+                self._copies.setdefault(twin.number, []).append(trial.number)
+            else:
+                found.append(self._dealt(trial, self._cells(trial.params)))
+        return found
+
+    def ask(self) -> SearchTrial | None:
+        """The next trial; None when there are no more to come.
+
+        A point that was tried already takes over what came of it, and the next is asked for.
+        """
+        while self._left > 0:
+            self._left -= 1
+            number = len(self._trials())
+            seed = trial_seed(self.settings.sampler_seed, self.name, number)
+            self._study.sampler = make_sampler(self.settings.sampler, seed, self._wanted)
+            asked = self._study.ask(fixed_distributions=dict(self.space))
+            trial = self._trial(asked.number)
+            if self._is_copy(trial):
+                continue
+            try:
+                return self._dealt(trial, self._cells(trial.params))
+            except ConfigError as error:
+                self.fail(trial.number, f"ConfigError: {error}", for_good=True)
+        return None
+
+    def report(self, number: int, epochs: Mapping[int, float]) -> bool:
+        """Take the means over a trial's seeds; True if the trial is to be pruned.
+
+        Args:
+            epochs: what the pruner goes by, by epoch; those that are known are passed over.
+        """
+        if len(self.goals) > 1:
+            return False
+        trial_id = self._trial_id(number)
+        seen = self._storage.get_trial(trial_id).intermediate_values
+        for epoch in sorted(epochs.keys() - seen.keys()):
+            value = epochs[epoch]
+            self._storage.set_trial_intermediate_value(trial_id, epoch, self._turned(value))
+            if self._study.pruner.prune(self._study, self._storage.get_trial(trial_id)):
+                return True
+        return False
+
+    def complete(self, number: int, metrics: Sequence[Mapping[str, float]]) -> None:
+        """End a trial with the mean of its cells' final metrics; without a number it has failed."""
+        values = [_mean(goal.metric, metrics) for goal in self.goals]
+        absent = [
+            goal.metric
+            for goal, value in zip(self.goals, values, strict=True)
+            if not math.isfinite(value)
+        ]
+        if absent:
+            reason = f"{', '.join(absent)} does not exist for one of its cells"
+            self.fail(number, reason, for_good=True)
+            return
+        for each in self._with_copies(number):
+            self._study.tell(each, values=values)
+
+    def prune(self, number: int, reason: str) -> None:
+        """End a trial that the pruner has given up."""
+        for each in self._with_copies(number):
+            self._say(each, REASON, reason)
+            self._study.tell(each, state=TrialState.PRUNED)
+
+    def fail(self, number: int, reason: str, *, for_good: bool) -> None:
+        """End a trial that has no result.
+
+        Args:
+            for_good: it would fail again. If not, the search tries the point anew when it is
+                started again.
+        """
+        for each in self._with_copies(number):
+            self._say(each, REASON, reason[:1000])
+            self._say(each, FOR_GOOD, for_good)
+            self._study.tell(each, state=TrialState.FAIL)
+
+    def records(self) -> list[TrialRecord]:
+        """All trials that were begun, by number; one that was tried anew is left out."""
+        return [_record(self, trial) for trial in self._ended_or_running()]
+
+    def turned_back(self, value: float) -> float:
+        """A value of the pruner's metric from how it is kept; see `_turned`."""
+        return self._turned(value)
+
+    def trial(self, record: TrialRecord) -> SearchTrial:
+        """A trial with its cells, from what is known of it."""
+        return SearchTrial(self.condition, record.number, record.params, self._cells(record.params))
+
+    def _turned(self, value: float) -> float:
+        """A value of the pruner's metric, of which less is better, as the study's direction has it.
+
+        Optuna's pruners know one direction, the objective's. Where that is "maximize", a loss is
+        kept as its negative.
+        """
+        return -value if self.goals[0].maximise else value
+
+    def _claim(self) -> None:
+        """Say whose study it is, or make sure that it is this search's."""
+        identity = self._identity()
+        there = self._study.user_attrs.get(IDENTITY)
+        if there is None and not self._trials():
+            self._study.set_user_attr(IDENTITY, identity)
+        elif there != identity:
+            raise SweepError(
+                f"The study '{self.name}' is there already, of another search: "
+                f"{_difference(there, identity)}. Give another --name or --studies."
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        """All that makes trials comparable; how many there are and what suggests them does not."""
+        settings = to_dict(self._cells({})[0].config)
+        del settings["data"]["dataset"], settings["train"]["seed"]
+        for group in ("model", "loss", "train"):
+            settings[group] = {k: v for k, v in settings[group].items() if k not in self.space}
+        return {
+            "data": self._dataset.fingerprint,
+            "settings": settings,
+            "space": space_words(self.space),
+            "objective": [goal.metric for goal in self.goals],
+            "seeds": list(self.settings.seeds),
+            "science": SCIENCE_VERSION,
+        }
+
+    def _enqueue(self) -> None:
+        """Queue what is to be tried before a sampler is asked: the preset, a grid's points, and
+        what another driver has begun or failed without fault of the point."""
+        for trial in self._trials(TrialState.RUNNING):
+            if not self._has_point(trial):
+                self.fail(trial.number, "cut off before it had its settings", for_good=True)
+        retried = self._retried()
+        for trial in self._trials(TrialState.FAIL):
+            if _may_be_retried(trial) and trial.number not in retried:
+                attributes = {DEFAULT: True} if trial.user_attrs.get(DEFAULT) else {}
+                self._study.enqueue_trial(
+                    trial.params, user_attrs={**attributes, RETRIES: trial.number}
+                )
+        there = [_point(trial) for trial in self._trials()]
+        point = self.settings.default_point(self._dataset, self.space)
+        if point is not None and point not in there:
+            self._study.enqueue_trial(point, user_attrs={DEFAULT: True})
+            there.append(point)
+        if self.settings.sampler == "grid":
+            for point in all_points(self.space, self.settings.sampler_seed):
+                if point not in there:
+                    self._study.enqueue_trial(point)
+
+    def _ended_or_running(self) -> list[FrozenTrial]:
+        """The trials that count: with a point of their own, and not tried anew."""
+        retried = self._retried()
+        return [
+            trial
+            for trial in self._trials()
+            if trial.state in STATES and self._has_point(trial) and trial.number not in retried
+        ]
+
+    def _retried(self) -> set[int]:
+        return {
+            trial.user_attrs[RETRIES]
+            for trial in self._trials()
+            if RETRIES in trial.user_attrs and _point(trial)
+        }
+
+    def _has_point(self, trial: FrozenTrial) -> bool:
+        return trial.params.keys() == set(self.space)
+
+    def _is_copy(self, trial: FrozenTrial) -> bool:
+        """Whether the point was dealt before; then its end is, or will be, the trial's too."""
+        if RETRIES in trial.user_attrs:
+            return False
+        for earlier in self._trials()[: trial.number]:
+            if earlier.params != trial.params or COPY_OF in earlier.user_attrs:
+                continue
+            if _may_be_retried(earlier):
+                continue
+            self._say(trial.number, COPY_OF, earlier.number)
+            if earlier.state is TrialState.RUNNING:
+                self._copies.setdefault(earlier.number, []).append(trial.number)
+            else:
+                self._take_over(trial.number, earlier)
+            return True
+        return False
+
+    def _take_over(self, number: int, earlier: FrozenTrial) -> None:
+        """Give a trial the end that another of the same point has had."""
+        for name in (REASON, FOR_GOOD):
+            if name in earlier.user_attrs:
+                self._say(number, name, earlier.user_attrs[name])
+        for epoch, value in earlier.intermediate_values.items():
+            self._storage.set_trial_intermediate_value(self._trial_id(number), epoch, value)
+        complete = earlier.state is TrialState.COMPLETE
+        self._study.tell(number, earlier.values if complete else None, state=earlier.state)
+
+    def _with_copies(self, number: int) -> list[int]:
+        return [number, *self._copies.pop(number, [])]
+
+    def _dealt(self, trial: FrozenTrial, cells: tuple[Cell, ...]) -> SearchTrial:
+        self._say(trial.number, CELLS, [cell.key for cell in cells])
+        return SearchTrial(self.condition, trial.number, dict(trial.params), cells)
+
+    def _cells(self, params: Params) -> tuple[Cell, ...]:
+        return self.settings.cells(self._dataset, self.condition, params)
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self._storage.get_all_trials(self._id, deepcopy=False, states=states or None)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self._storage.get_trial(self._trial_id(number))
+
+    def _trial_id(self, number: int) -> int:
+        return int(self._storage.get_trial_id_from_study_id_trial_number(self._id, number))
+
+    def _say(self, number: int, name: str, value: object) -> None:
+        self._storage.set_trial_user_attr(self._trial_id(number), name, value)
+
+
+def study_name(search: str, condition: Condition) -> str:
+    """Name of a condition's study."""
+    return f"{search}/{condition.title}"
+
+
+def _record(study: ConditionStudy, trial: FrozenTrial) -> TrialRecord:
+    seconds = None
+    if trial.datetime_start is not None and trial.datetime_complete is not None:
+        seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
+    metrics = [goal.metric for goal in study.goals]
+    complete = trial.state is TrialState.COMPLETE
+    return TrialRecord(
+        condition=study.condition,
+        number=trial.number,
+        state=STATES[trial.state],
+        params=dict(trial.params),
+        values=dict(zip(metrics, trial.values, strict=True)) if complete else {},
+        epochs={e: study.turned_back(v) for e, v in sorted(trial.intermediate_values.items())},
+        is_default=bool(trial.user_attrs.get(DEFAULT)),
+        reason=str(trial.user_attrs.get(REASON, "")),
+        seconds=seconds,
+    )
+
+
+def _may_be_retried(trial: FrozenTrial) -> bool:
+    """Whether a trial has failed for a reason that need not come again."""
+    return trial.state is TrialState.FAIL and not trial.user_attrs.get(FOR_GOOD, True)
+
+
+def _point(trial: FrozenTrial) -> dict[str, Any]:
+    """Where a trial is in the space, or will be when its turn comes."""
+    return dict(trial.params or trial.system_attrs.get("fixed_params", {}))
+
+
+def _mean(metric: str, cells: Sequence[Mapping[str, float]]) -> float:
+    return math.fsum(cell.get(metric, math.nan) for cell in cells) / len(cells)
+
+
+def _difference(there: Mapping[str, Any] | None, here: Mapping[str, Any]) -> str:
+    if there is None:
+        return "it was not made by raymm"
+    changed = [name for name in here if there.get(name) != here[name]]
+    shown = ("space", "objective", "seeds")
+    return "; ".join(
+        f"{name} is {there.get(name)} there, {here[name]} here"
+        if name in shown
+        else f"its {name} differ(s)"
+        for name in changed
+    )
