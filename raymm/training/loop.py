@@ -71,10 +71,10 @@ def train_cell(
     training = Training(cell, prepare(dataset, cell.data), store, device)
     training.resume()
     last_saved = time.monotonic()
-    while training.progress.epoch < cell.train.epochs:
+    while not training.is_over:
         report = training.run_epoch()
         late = time.monotonic() - last_saved >= checkpoint_interval_s
-        if late or training.progress.epoch == cell.train.epochs:
+        if late or training.is_over:
             training.save()
             last_saved = time.monotonic()
         if not _agreed(not _is_first() or on_epoch(report), device):

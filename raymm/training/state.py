@@ -82,7 +82,7 @@ class Training:
         train_loss, rate = self._train()
         trained = time.perf_counter() - started
         progress.train_s += trained
-        validation_loss = self._validation_loss()
+        validation_loss = self._of_first_rank(self._validation_loss())
         if not math.isfinite(validation_loss):
             raise TrainingError(
                 f"The validation loss is {validation_loss} after epoch {progress.epoch}. Lower "
@@ -101,6 +101,21 @@ class Training:
         }
         progress.curve.append({"epoch": float(progress.epoch), **metrics})
         return EpochReport(progress.epoch, metrics)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or the validation loss has not fallen for `patience` epochs."""
+        progress, config = self.progress, self.cell.train
+        waited = progress.epoch - progress.best_epoch
+        return progress.epoch >= config.epochs or 0 < config.patience <= waited
+
+    def _of_first_rank(self, value: float) -> float:
+        """Rank 0's value: what decides the best epoch and the last one is the same on all ranks."""
+        if self.ranks == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
+        dist.broadcast(shared, src=0)
+        return float(shared.item())
 
     @property
     def samples_per_epoch(self) -> int:
