@@ -20,12 +20,25 @@ def verified_folder() -> Path:
     Raises:
         DataError: a table is missing or was changed.
     """
-    for line in (FOLDER / CHECKSUMS).read_text().splitlines():
+    return verified(FOLDER, "python -m raymm.data.sources.make_digits")
+
+
+def verified(folder: Path, maker: str) -> Path:
+    """A folder of built-in data, once every file matches its checksum.
+
+    Args:
+        folder: holds the files and `SHA256SUMS`.
+        maker: command that makes them.
+
+    Raises:
+        DataError: a file is missing or was changed.
+    """
+    for line in (folder / CHECKSUMS).read_text().splitlines():
         checksum, name = line.split()
-        path = FOLDER / name
+        path = folder / name
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != checksum:
             raise DataError(
                 f"The built-in table {path} is missing or damaged. Install raymm again, or make it "
-                "with `python -m raymm.data.sources.make_digits`."
+                f"with `{maker}`."
             )
-    return FOLDER
+    return folder
