@@ -31,6 +31,7 @@ class ModalitySpec:
         width: columns of a table, components of a sequence's vectors.
         max_length: most tokens a sample has: the columns of a table, the longest sequence.
         has_missing: whether any present row of a table lacks a value.
+        raw: what an encoder takes (pixels, token ids), not features.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ModalitySpec:
     width: int
     max_length: int
     has_missing: bool = False
+    raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class Modality:
         kind: "table" (one row of numbers a sample) or "sequence" (some vectors a sample).
         rows: (n,) sample index of each present row, ascending.
         values: (n, columns) for a table, (total vectors, width) for a sequence, float32;
-            NaN is a value missing inside a present row.
+            NaN is a value missing inside a present row. Of any type and further dimensions if raw.
         offsets: (n + 1,) first vector of each row of a sequence; None for a table.
         columns: names of the columns, or of the vectors' components.
         missing: whether any value is NaN, where that is known without looking.
         mapping: the file that the values lie in, if they are mapped and not held in memory.
+        raw: the values are what an encoder takes, such as (n, 3, height, width) uint8 pixels of a
+            table or (total, 1) int64 token ids of a sequence. They reach the model as they are.
 
     Arrays may be read-only: they are shared by processes, or lie in a file.
     """
@@ -61,11 +65,12 @@ class Modality:
     name: str
     kind: Kind
     rows: NDArray[np.int64]
-    values: NDArray[np.float32]
+    values: NDArray[Any]
     offsets: NDArray[np.int64] | None
     columns: tuple[str, ...]
     missing: bool | None = None
     mapping: MappedFile | None = None
+    raw: bool = False
 
     @property
     def width(self) -> int:
@@ -75,8 +80,8 @@ class Modality:
     @cached_property
     def has_missing(self) -> bool:
         """Whether any value is NaN."""
-        if self.missing is not None:
-            return self.missing
+        if self.missing is not None or self.raw:
+            return bool(self.missing)
         return any(bool(np.isnan(part).any()) for part in self.parts())
 
     def parts(self) -> Iterator[NDArray[np.float32]]:

@@ -23,7 +23,8 @@ def prepare(dataset: Dataset, config: DataConfig) -> PreparedData:
     Nothing of its values is copied: splits refer to them, and batches standardise what they gather.
     Every column of a table and component of a sequence has mean 0 and deviation 1 over the values
     that the masked train split has. A constant one becomes 0. One without any value there counts
-    as missing in the other splits too, since nothing is known of its scale.
+    as missing in the other splits too, since nothing is known of its scale. Raw modalities stay
+    as they are.
 
     Args:
         dataset: as loaded, with the modalities in use.
@@ -38,8 +39,10 @@ def prepare(dataset: Dataset, config: DataConfig) -> PreparedData:
     masked, assigned = division.presence, division.split
     kept = assigned >= 0
     scalings = [
-        _scaling(dataset, index, masked[:, index] & (assigned == splits.TRAIN), config)
-        for index in range(len(dataset.modalities))
+        None
+        if modality.raw
+        else _scaling(dataset, index, masked[:, index] & (assigned == splits.TRAIN), config)
+        for index, modality in enumerate(dataset.modalities)
     ]
     train, validation, test = (
         _split(dataset, scalings, masked, np.flatnonzero(assigned == split))
@@ -85,7 +88,7 @@ def _scaling(
 
 def _split(
     dataset: Dataset,
-    scalings: Sequence[Scaling],
+    scalings: Sequence[Scaling | None],
     presence: NDArray[np.bool_],
     samples: NDArray[np.int64],
 ) -> Split:
@@ -105,7 +108,7 @@ def _split(
 
 def _column(
     modality: Modality,
-    scaling: Scaling,
+    scaling: Scaling | None,
     present: NDArray[np.bool_],
     samples: NDArray[np.int64],
 ) -> Column:
@@ -118,9 +121,11 @@ def _column(
     )
 
 
-def _spec(modality: Modality, scaling: Scaling) -> ModalitySpec:
-    if modality.offsets is None:
-        missing = modality.has_missing or bool(scaling.bias.isnan().any())
-        return ModalitySpec(modality.name, "table", modality.width, modality.width, missing)
-    longest = int(np.diff(modality.offsets).max())
-    return ModalitySpec(modality.name, "sequence", modality.width, longest)
+def _spec(modality: Modality, scaling: Scaling | None) -> ModalitySpec:
+    name, width = modality.name, modality.width
+    if modality.offsets is not None:
+        longest = int(np.diff(modality.offsets).max())
+        return ModalitySpec(name, "sequence", width, longest, raw=modality.raw)
+    unknown = scaling is not None and bool(scaling.bias.isnan().any())
+    missing = modality.has_missing or unknown
+    return ModalitySpec(name, "table", width, width, missing, raw=modality.raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class Column:
 
     kind: Kind
     row_of: NDArray[np.int64]
-    values: NDArray[np.float32]
+    values: NDArray[Any]
     offsets: NDArray[np.int64] | None
     scaling: Scaling | None = None
     mapping: MappedFile | None = None
@@ -49,7 +50,7 @@ class Column:
         if self.offsets is None:
             return (Block(modality, torch.from_numpy(samples), self._gathered(rows)),)
         if not len(rows):
-            none = torch.zeros((0, 1, self.values.shape[1]))
+            none = torch.from_numpy(np.zeros((0, 1, self.values.shape[1]), self.values.dtype))
             return (Block(modality, torch.from_numpy(samples), none),)
         return self._sequences(modality, samples, rows, self.offsets)
 

@@ -14,9 +14,7 @@ from raymm.data.batch import Batch
 from raymm.data.dataset import ModalitySpec
 from raymm.models.channels import Channel
 from raymm.models.embeddings import Embeddings
-from raymm.models.layers import TransformerBlock
 from raymm.models.plan import on_device
-from raymm.models.tokens import Tokenizer
 
 
 class FusionModel(nn.Module, ABC):
@@ -33,14 +31,6 @@ class FusionModel(nn.Module, ABC):
     def __init__(self, specs: Sequence[ModalitySpec], config: ModelConfig) -> None:
         super().__init__()
         self.specs, self.config = tuple(specs), config
-        self.tokenizer = Tokenizer(specs, config.width)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(
-                config.width, config.heads, config.head_size, config.feedforward_factor
-            )
-            for _ in range(config.depth)
-        )
-        self.norm = nn.LayerNorm(config.width, bias=False)
 
     @abstractmethod
     def forward(self, batch: Batch) -> Embeddings:

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from raymm.config import ModelConfig
 from raymm.data.batch import Batch, Block
 from raymm.data.dataset import ModalitySpec
-from raymm.models.base import FusionModel
 from raymm.models.channels import Channel, mca_pairs
 from raymm.models.embeddings import Embeddings
 from raymm.models.plan import AttentionPlan, Segment, on_device, plan_attention
 from raymm.models.pooling import QueryPool
+from raymm.models.transformer import TokenTransformer
 
 
-class ChannelModel(FusionModel):
+class ChannelModel(TokenTransformer):
     """A transformer with fusion channels; `channels` tells MCA from Zorro."""
 
     member_matrix: NDArray[np.bool_]

@@ -13,7 +13,6 @@ from itertools import combinations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,15 +20,15 @@ from raymm.config import ModelConfig
 from raymm.data.batch import Batch
 from raymm.data.blocks import like_lengths
 from raymm.data.dataset import ModalitySpec
-from raymm.models.base import FusionModel
 from raymm.models.channels import eao_pairs
-from raymm.models.embeddings import Embeddings
+from raymm.models.embeddings import Embeddings, mean_direction
 from raymm.models.layers import TransformerBlock
 from raymm.models.plan import Segment, on_device, plan_attention
 from raymm.models.pooling import mean_tokens
+from raymm.models.transformer import TokenTransformer
 
 
-class EAO(FusionModel):
+class EAO(TokenTransformer):
     """Embeddings of each modality and each pair; fusion is the mean of those present."""
 
     def __init__(
@@ -49,9 +48,7 @@ class EAO(FusionModel):
 
     def fusion(self, embeddings: Embeddings) -> Tensor:
         """Mean of the L2-normalised embeddings that a sample has, (B, d)."""
-        present = embeddings.present.unsqueeze(-1).to(embeddings.vectors.dtype)
-        total = (F.normalize(embeddings.vectors, dim=-1) * present).sum(0)
-        return total / present.sum(0).clamp(min=1)
+        return mean_direction(embeddings)
 
     def forward(self, batch: Batch) -> Embeddings:
         """The embeddings of all passes over a batch."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -21,3 +22,10 @@ class Embeddings:
 
     vectors: Tensor
     present: Tensor
+
+
+def mean_direction(embeddings: Embeddings) -> Tensor:
+    """Mean of the L2-normalised embeddings that a sample has, (B, d); 0 where it has none."""
+    present = embeddings.present.unsqueeze(-1).to(embeddings.vectors.dtype)
+    total = (F.normalize(embeddings.vectors, dim=-1) * present).sum(0)
+    return total / present.sum(0).clamp(min=1)

@@ -30,7 +30,10 @@ class TransformerBlock(nn.Module):
 
     def attend(self, tokens: Tensor, qkv: Tensor, plan: AttentionPlan) -> Tensor:
         """Second half: attention and feed-forward over what `project` returned, (T, d)."""
-        tokens = self.out(ragged_attention(qkv, plan).flatten(1)) + tokens
+        return self.feed(self.out(ragged_attention(qkv, plan).flatten(1)) + tokens)
+
+    def feed(self, tokens: Tensor) -> Tensor:
+        """The feed-forward half, which sees each row alone: (..., d) -> (..., d)."""
         tokens = self.norm(tokens)
         mixed: Tensor = self.feedforward(tokens) + tokens
         return mixed
