@@ -72,12 +72,20 @@ class ContrastiveLoss(nn.Module):
         """
         logits = (one @ two.transpose(1, 2)) * self.scale()
         matches = logits.diagonal(dim1=1, dim2=2)
-        if self.config.negatives == "present":
-            # A finite floor: a row with nothing left must give zero gradient, not NaN.
-            floor = torch.finfo(logits.dtype).min
-            by_row = logits.masked_fill(~both.unsqueeze(1), floor).logsumexp(2)
-            by_column = logits.masked_fill(~both.unsqueeze(2), floor).logsumexp(1)
-        else:
-            by_row, by_column = logits.logsumexp(2), logits.logsumexp(1)
+        by_row, by_column = self._denominators(logits, both)
         each = (by_row + by_column) / 2 - matches
         return torch.where(both, each, 0.0).sum(1) / both.sum(1).clamp(min=1)
+
+    def _denominators(self, logits: Tensor, both: Tensor) -> tuple[Tensor, Tensor]:
+        """Logs of the softmax's denominators of each row and each column, (P, B) each.
+
+        Args:
+            logits: (P, B, B).
+            both: (P, B) samples that have both embeddings of a pair.
+        """
+        if self.config.negatives == "all":
+            return logits.logsumexp(2), logits.logsumexp(1)
+        # A finite floor: a row with nothing left must give zero gradient, not NaN.
+        floor = torch.finfo(logits.dtype).min
+        by_row = logits.masked_fill(~both.unsqueeze(1), floor).logsumexp(2)
+        return by_row, logits.masked_fill(~both.unsqueeze(2), floor).logsumexp(1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from raymm.config import CellConfig, Precision
 from raymm.data.batch import Batch
 from raymm.data.prepare import PreparedData
-from raymm.losses.contrastive import ContrastiveLoss
+from raymm.losses.build import build_loss
 from raymm.models.build import build_model
 from raymm.models.embeddings import Embeddings
 
@@ -22,7 +22,7 @@ class Learner(nn.Module):
     def __init__(self, prepared: PreparedData, cell: CellConfig) -> None:
         super().__init__()
         self.model = build_model(prepared.specs, cell.model, cell.loss)
-        self.loss = ContrastiveLoss(self.model.pairs, cell.loss)
+        self.loss = build_loss(cell.model.name, self.model.pairs, cell.loss)
         self.precision: Precision = cell.train.precision
 
     def embed(self, batch: Batch) -> Embeddings:
