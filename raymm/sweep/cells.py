@@ -58,3 +58,8 @@ class CellResult:
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[Mapping[str, float], ...] = ()
+
+    def scored(self, split: Literal["validation", "test"]) -> bool:
+        """Whether it has the metrics of a split."""
+        prefix = "val/" if split == "validation" else ""
+        return self.status == "finished" and f"{prefix}uniformity/fusion" in self.metrics

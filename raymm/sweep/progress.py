@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -29,7 +29,7 @@ class Standing:
     Args:
         work: how much work each cell is beside the others, by key; for the time left.
         done_before: cells that were finished before this run of the sweep.
-        clock: seconds.
+        to_come: says how many cells are still to come that are not known yet.
     """
 
     cells: Sequence[Cell]
@@ -39,6 +39,20 @@ class Standing:
     running: dict[str, int] = field(default_factory=dict)
     ended: dict[str, CellResult] = field(default_factory=dict)
     spared: dict[str, int] = field(default_factory=dict)
+    to_come: Callable[[], int] = lambda: 0
+    again: int = 0
+
+    def expect(self, cell: Cell, work: float) -> None:
+        """A cell that was not known before, or that is to be taken up once more after its end."""
+        if self.ended.pop(cell.key, None) is not None:
+            self.again += 1
+        elif cell.key not in self.work:
+            self.cells, self.work = [*self.cells, cell], {**self.work, cell.key: work}
+
+    @property
+    def total(self) -> int:
+        """Cells in all that this run of the sweep has to do with; one taken up twice is two."""
+        return len(self.cells) + self.again + self.to_come()
 
     def start(self, key: str) -> None:
         """A group has taken the cell up."""
@@ -62,7 +76,7 @@ class Standing:
     @property
     def waiting(self) -> int:
         """Cells nobody has begun."""
-        return len(self.cells) - len(self.running) - len(self.ended)
+        return len(self.cells) + self.to_come() - len(self.running) - len(self.ended)
 
     def best(self) -> tuple[CellResult, str] | None:
         """The cell with the best main probe metric so far, and the metric's name."""
@@ -77,7 +91,7 @@ class Standing:
         """Seconds left at the speed so far; None until there is something to go by."""
         if self.started_at is None:
             return None
-        total = sum(self.work.values())
+        total = sum(self.work.values()) * (1 + self.to_come() / len(self.work))
         done = sum(self.work[key] for key in self.ended)
         spared = 0.0
         for cell in self.cells:
@@ -94,11 +108,14 @@ class ProgressView:
     """Shows a sweep's standing as it changes. A context manager.
 
     In a terminal a board that is drawn anew; elsewhere one line for each cell that ends.
+
+    Args:
+        each_cell: without it only cells that failed have a line.
     """
 
-    def __init__(self, standing: Standing, console: Console) -> None:
+    def __init__(self, standing: Standing, console: Console, *, each_cell: bool = True) -> None:
         self.standing, self.console = standing, console
-        self._titles = {cell.key: cell for cell in standing.cells}
+        self._each_cell = each_cell
         self._live = (
             Live(
                 console=console,
@@ -128,21 +145,26 @@ class ProgressView:
     def ended(self, result: CellResult) -> None:
         """Tell of a cell that has ended; failures are told in a terminal too, and stay."""
         self._number += 1
-        line = f"[{self._number}/{len(self.standing.cells)}] {self._titles[result.key].title} "
+        title = Cell(result.key, result.cell).title
+        line = f"[{self._number}/{self.standing.total}] {title} "
         if result.status == "finished":
             metric = next((name for name in MAIN_METRICS if name in result.metrics), None)
             value = f" {metric}={result.metrics[metric]:.3f}" if metric else ""
             line += f"finished{value}"
         else:
             line += f"{result.status}: {result.reason}"
-        if self._live is None or result.status == "failed":
-            self.console.print(Text(line), soft_wrap=True, highlight=False)
+        if (self._live is None and self._each_cell) or result.status == "failed":
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        self.console.print(Text(line), soft_wrap=True, highlight=False)
 
     def board(self) -> RenderableType:
         """The live board: counts, the running cells, the best so far, the time left."""
         standing = self.standing
         done, failed = standing.count("finished"), standing.count("failed")
-        all_cells = len(standing.cells) + len(standing.done_before)
+        all_cells = standing.total + len(standing.done_before)
         head = Text.assemble(
             (f"{done}", "bold green"), f" of {all_cells} done   ",
             (f"{len(standing.running)}", "bold cyan"), " running   ",
@@ -154,9 +176,10 @@ class ProgressView:
 
     def _running(self) -> RenderableType:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        cells = {cell.key: cell for cell in self.standing.cells}
         shown = list(self.standing.running.items())[:SHOWN_RUNNING]
         for key, epoch in shown:
-            cell = self._titles[key]
+            cell = cells[key]
             epochs = cell.config.train.epochs
             bar = ProgressBar(total=epochs, completed=epoch, width=20)
             table.add_row(f"  {cell.title}", bar, f"epoch {epoch}/{epochs}")

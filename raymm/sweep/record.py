@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from raymm.sweep.cells import Cell, CellResult, Status
+from raymm.sweep.work import relative_work
 from raymm.training.dispatch import Outcome
 
 if TYPE_CHECKING:
@@ -32,8 +33,16 @@ class Recorder:
         self._cells = {cell.key: cell for cell in sweep.missing}
 
     def expect(self, cells: Iterable[Cell]) -> None:
-        """Cells that will be heard of, which were not known when the sweep was prepared."""
-        self._cells.update((cell.key, cell) for cell in cells)
+        """Cells that will be heard of: those not known when the sweep was prepared, and those that
+        have ended and are taken up once more."""
+        for cell in cells:
+            self._cells[cell.key] = cell
+            self._standing.expect(cell, relative_work(cell.config, self._sweep.dataset))
+
+    def curve(self, key: str) -> tuple[Mapping[str, float], ...]:
+        """All epochs of a cell so far; none if it is not begun."""
+        begun = key in self._standing.running or key in self._standing.ended
+        return self._tracker.curve(key) if begun else ()
 
     def hear(self, key: str, news: Mapping[str, Any]) -> CellResult | None:
         """Take what a trial relays of its cell.

@@ -1,8 +1,9 @@
 """Runs a sweep: Ray Tune deals the cells, warm worker groups train them. Sole importer of ray.tune.
 
-A trial is a light function that hands its cell to the dispatcher of a `WorkerPool` and relays what
-it hears. It takes no CPU, so that trials never hold what their own workers wait for. A
-`tune.Callback` in the driver is the only one who writes to MLflow and to the screen.
+A `Dealer` says what is to be trained next. Each deal is a trial of Tune: a light function that
+relays what is heard of its cells from the dispatcher of a `WorkerPool`. It takes no CPU, so that
+trials never hold what their own workers wait for. A `tune.Callback` in the driver is the only one
+who writes to MLflow and to the screen.
 
 What only the driver needs is imported where it is used: each trial's process imports this module.
 """
@@ -11,15 +12,20 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
 
 from raymm.errors import RaymmError
 from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.dealing import Deal, Dealer, EachOnce
 from raymm.training.dispatch import Handle, Sighting, Task
 
 if TYPE_CHECKING:
@@ -27,12 +33,31 @@ if TYPE_CHECKING:
 
     from raymm.sweep.plan import Sweep
     from raymm.sweep.record import Recorder
+    from raymm.training.pool import PoolSettings
 
-KEY, NEWS = "cell_key", "news"
+DEAL, POOL, KEYS, KEY, NEWS = "deal", "pool", "cell_keys", "cell_key", "news"
 ON_HEAD_NODE = {"CPU": 0.0, "node:__internal_head__": 0.001}
 """What a trial takes: a place beside the driver, so that light processes keep no GPU node alive."""
 TRIAL_RESTARTS = 3
-"""How often a trial whose own process dies is started again; it finds its cell where it is."""
+"""How often a trial whose own process dies is started again; it finds its cells where they are."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained by one kind of worker groups.
+
+    Attributes:
+        pool: the shape of the groups.
+        at_once: most groups at the same time; None for as many as fit.
+        expected: cells in all, where that is known: groups go home after the last. Where several
+            jobs share a cluster, it must be, or the groups of one wait for places that idle groups
+            of another hold.
+    """
+
+    pool: PoolSettings
+    dealer: Dealer
+    at_once: int | None = None
+    expected: int | None = None
 
 
 def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
@@ -56,96 +81,197 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
         list(sweep.finished.values()),
     )
     if not missing:
-        _open_record(sweep)
+        open_record(sweep)
     else:
         with ProgressView(standing, console) as view:
             recorder = Recorder(sweep, standing, view)
-            _train(sweep, recorder)
+            train(sweep, [_grid_job(sweep)], recorder)
         recorder.stop_the_rest()
     results = {**sweep.finished, **standing.ended}
     return [results[cell.key] for cell in sweep.cells]
 
 
-def _train(sweep: Sweep, recorder: Recorder) -> None:
-    """Train the missing cells on the cluster; the recorder hears what comes of them."""
+def _grid_job(sweep: Sweep) -> Job:
+    missing = sweep.missing
+    return Job(pool_settings(sweep), EachOnce(missing), sweep.settings.max_concurrent, len(missing))
+
+
+def pool_settings(sweep: Sweep) -> PoolSettings:
+    """The worker groups that a sweep's settings ask for."""
+    from raymm.training.pool import PoolSettings
+
+    settings = sweep.settings
+    return PoolSettings(
+        workers=settings.workers,
+        cpus=settings.cpus_per_worker,
+        gpu=settings.gpu,
+        storage=sweep.storage,
+        this_machine_only=settings.address is None,
+    )
+
+
+def train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder) -> None:
+    """Train on the cluster what the jobs' dealers deal; the recorder hears what comes of it.
+
+    Raises:
+        SweepError: the cluster cannot be reached, or cannot hold a single group of some job.
+        TrackingError: the tracking store went away.
+    """
     from raymm.training.cluster import connected, groups_that_fit
-    from raymm.training.pool import PoolSettings, WorkerPool
+    from raymm.training.pool import WorkerPool
 
-    settings, missing = sweep.settings, sweep.missing
     with (
-        connected(settings.address),
+        connected(sweep.settings.address),
         tempfile.TemporaryDirectory(prefix="raymm-tune-") as folder,
+        ExitStack() as stack,
     ):
-        pool = PoolSettings(
-            workers=settings.workers,
-            cpus=settings.cpus_per_worker,
-            gpu=settings.gpu,
-            storage=sweep.storage,
-            this_machine_only=settings.address is None,
-        )
-        fit = groups_that_fit(pool.workers, pool.resources(), pool.gpu)
-        groups = min(fit, settings.max_concurrent or fit, len(missing))
-        with WorkerPool(pool, sweep.dataset, groups=groups, expected=len(missing)) as workers:
-            _open_record(sweep)  # may take seconds, which the groups need to start
-            tuner = _tuner(missing, groups, workers.dispatcher, recorder, folder)
-            try:
-                tuner.fit()
-            except tune.TuneError as error:
-                # Tune wraps what a callback raises, traceback and all; ours says what to do.
-                ours = error.__context__
-                raise (ours if isinstance(ours, RaymmError) else error) from None
+        lanes = []
+        for job in jobs:
+            fit = groups_that_fit(job.pool.workers, job.pool.resources(), job.pool.gpu)
+            groups = min(fit, job.at_once or fit, max(1, job.dealer.at_most))
+            pool = WorkerPool(job.pool, sweep.dataset, groups=groups, expected=job.expected)
+            lanes.append(_Lane(job.dealer, stack.enter_context(pool).dispatcher, groups))
+        open_record(sweep)  # may take seconds, which the groups need to start
+        tuner = _tuner(lanes, recorder, folder)
+        try:
+            tuner.fit()
+        except tune.TuneError as error:
+            # Tune wraps what a callback raises, traceback and all; ours says what to do.
+            ours = error.__context__
+            raise (ours if isinstance(ours, RaymmError) else error) from None
 
 
-def _open_record(sweep: Sweep) -> None:
+def open_record(sweep: Sweep) -> None:
+    """Open the sweep's run in the ledger, and mark the finished cells as part of it."""
     from raymm.sweep.plan import decisive
 
     sweep.tracker.open_sweep(sweep.name, decisive(sweep.settings))
     sweep.tracker.mark_part_of_sweep(sweep.finished)
 
 
-def _tuner(
-    cells: Sequence[Cell], groups: int, dispatcher: Handle, recorder: Recorder, folder: str
-) -> tune.Tuner:
-    tasks = {cell.key: Task(cell.key, cell.config) for cell in cells}
-    trial = tune.with_parameters(_relay, tasks=tasks, dispatcher=dispatcher)
-    # More trials than groups: a group that is done finds the next cell waiting.
-    concurrent = groups + 1 + groups // 4
+@dataclass
+class _Lane:
+    """A job under way: who deals, who trains, and which deals are open."""
+
+    dealer: Dealer
+    dispatcher: Handle
+    groups: int
+    open: set[str] = field(default_factory=set)
+
+    @property
+    def places(self) -> int:
+        """Deals that may be open at once: a group that is done finds the next cell waiting."""
+        cells = self.groups + 1 + self.groups // 4
+        return -(-cells // self.dealer.cells_per_deal)
+
+    def next(self) -> Deal | None:
+        """The next deal, its cells queued, if there is one and a place for it."""
+        if len(self.open) >= self.places:
+            return None
+        deal = self.dealer.next()
+        if deal is not None:
+            tasks = [Task(cell.key, cell.config, deal.score) for cell in deal.cells]
+            ray.get([self.dispatcher.submit.remote(task) for task in tasks])
+        return deal
+
+
+def _tuner(lanes: Sequence[_Lane], recorder: Recorder, folder: str) -> tune.Tuner:
+    deals: dict[str, tuple[_Lane, Deal]] = {}
+    trial = tune.with_parameters(_relay, dispatchers=[lane.dispatcher for lane in lanes])
     run: dict[str, Any] = {
         "name": "sweep",
         "storage_path": folder,
-        "callbacks": [_Listener(recorder)],
+        "callbacks": [_Listener(deals, recorder)],
         "verbose": 0,
         "failure_config": tune.FailureConfig(max_failures=TRIAL_RESTARTS),
     }
+    searcher = _DealtTrials(lanes, deals, recorder.expect)
+    # What a lane has no place for is held back by the lane; Tune only must not hold back more.
+    places = sum(lane.places for lane in lanes)
     return tune.Tuner(
         tune.with_resources(trial, ON_HEAD_NODE),
-        param_space={KEY: tune.grid_search([cell.key for cell in cells])},
-        tune_config=tune.TuneConfig(max_concurrent_trials=concurrent, reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher, num_samples=-1, max_concurrent_trials=places, reuse_actors=True
+        ),
         run_config=tune.RunConfig(**run),
     )
 
 
-def _relay(config: Mapping[str, Any], *, tasks: Mapping[str, Task], dispatcher: Handle) -> None:
-    """A trial: hand a cell to the dispatcher and tell Tune what becomes of it.
+def _relay(config: Mapping[str, Any], *, dispatchers: Sequence[Handle]) -> None:
+    """A trial: tell Tune what becomes of the cells of a deal.
 
     It ends well for a failed cell too: for Tune a trial that raises is one to start again.
     """
-    task = tasks[config[KEY]]
-    ray.get(dispatcher.submit.remote(task))
-    seen, started = 0, False
-    while True:
-        sight: Sighting = ray.get(dispatcher.watch.remote(task.key, seen, started))
-        seen, started = seen + len(sight.epochs), sight.started
-        tune.report({NEWS: dataclasses.asdict(sight)})
-        if sight.outcome is not None:
-            return
+    dispatcher = dispatchers[config[POOL]]
+    watches = {dispatcher.watch.remote(key, 0, False): (key, 0) for key in config[KEYS]}
+    while watches:
+        ready, _ = ray.wait(list(watches))
+        key, seen = watches.pop(ready[0])
+        sight: Sighting = ray.get(ready[0])
+        tune.report({KEY: key, NEWS: dataclasses.asdict(sight)})
+        if sight.outcome is None:
+            seen += len(sight.epochs)
+            watches[dispatcher.watch.remote(key, seen, sight.started)] = (key, seen)
+
+
+class _DealtTrials(Searcher):
+    """Makes a trial of each deal, lane after lane in turn."""
+
+    def __init__(
+        self,
+        lanes: Sequence[_Lane],
+        deals: dict[str, tuple[_Lane, Deal]],
+        expect: Callable[[Sequence[Cell]], None],
+    ) -> None:
+        super().__init__()
+        self._lanes = deque(enumerate(lanes))
+        self._deals, self._expect = deals, expect
+        self._of_trial: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune keeps its searchers to restore them; what we restore is elsewhere."""
+        return {}
+
+    def set_search_properties(self, *args: object, **kwargs: object) -> bool:
+        """Tune's metric, mode and space are not for us."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next deal; None while there is none, or no place for it."""
+        for _ in range(len(self._lanes)):
+            number, lane = self._lanes[0]
+            self._lanes.rotate(-1)
+            deal = lane.next()
+            if deal is not None:
+                lane.open.add(deal.name)
+                self._deals[deal.name] = lane, deal
+                self._of_trial[trial_id] = deal.name
+                self._expect(deal.cells)
+                return {DEAL: deal.name, POOL: number, KEYS: [cell.key for cell in deal.cells]}
+        done = all(lane.dealer.exhausted for _, lane in self._lanes)
+        return Searcher.FINISHED if done else None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A deal is at its end: its place is free."""
+        name = self._of_trial.pop(trial_id, None)
+        if name is not None:
+            lane, _ = self._deals[name]
+            lane.open.discard(name)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: see `__getstate__`."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: see `__getstate__`."""
 
 
 class _Listener(tune.Callback):
-    """Forwards what trials relay to the recorder."""
+    """Forwards what trials relay to the recorder, and to the dealer, who may have cells stopped."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, deals: Mapping[str, tuple[_Lane, Deal]], recorder: Recorder) -> None:
+        self._deals, self._recorder = deals, recorder
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to restore them, but what we restore is in MLflow."""
@@ -159,10 +285,26 @@ class _Listener(tune.Callback):
         result: dict[str, Any],
         **info: object,
     ) -> None:
-        self._recorder.hear(trial.config[KEY], result[NEWS])
+        lane, deal = self._deals[trial.config[DEAL]]
+        cell = next(cell for cell in deal.cells if cell.key == result[KEY])
+        news = result[NEWS]
+        outcome = news["outcome"]
+        if outcome and outcome["status"] == "stopped":
+            reason = lane.dealer.why_stopped(cell) or outcome["reason"]
+            news = {**news, "outcome": {**outcome, "reason": reason}}
+        self._tell(lane, deal, cell, self._recorder.hear(cell.key, news))
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:
+        lane, deal = self._deals[trial.config[DEAL]]
         reason = f"its trial's process died {TRIAL_RESTARTS + 1} times"
-        self._recorder.lost(trial.config[KEY], reason)
+        for cell in deal.cells:
+            ended = self._recorder.lost(cell.key, reason)
+            if ended is not None:
+                self._tell(lane, deal, cell, ended)
+
+    def _tell(self, lane: _Lane, deal: Deal, cell: Cell, ended: CellResult | None) -> None:
+        curve = self._recorder.curve(cell.key)
+        for each in lane.dealer.heard(deal, cell, curve, ended):
+            ray.get(lane.dispatcher.stop.remote(each.key, discard=True))

@@ -75,6 +75,15 @@ class ConditionStudy:
         self._enqueue()
         self._left = self._wanted - len(self._ended_or_running())
 
+    @property
+    def left(self) -> int:
+        """Trials still to be asked for."""
+        return self._left
+
+    def last_epoch(self, number: int) -> int:
+        """The last epoch reported of a trial; 0 if there is none."""
+        return int(self._trial(number).last_step or 0)
+
     def resumed(self) -> list[SearchTrial]:
         """The trials that another driver has left half done, each point once."""
         found: list[SearchTrial] = []

@@ -1,0 +1,173 @@
+"""Leads a search: asks the studies in turn, judges trials by their cells, scores those chosen.
+
+All conditions share one queue, so that the cluster stays full; the studies know nothing of each
+other. When a condition has no more trials to come, the cells of its best one are scored on the test
+split, and of no other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.dealing import Curve, Deal
+from raymm.sweep.search.best import chosen
+from raymm.sweep.search.study import ConditionStudy
+from raymm.sweep.search.trials import SearchTrial, mean_epochs
+
+FOR_GOOD = ("TrainingError", "ConfigError", "DataError")
+"""What would end a cell the same way again."""
+Known = Callable[[Sequence[Cell]], Mapping[str, CellResult]]
+"""Results that the ledger has of cells, by key."""
+
+
+@dataclass
+class _Judged:
+    """A trial that is being judged: what is known of its cells, by key.
+
+    Attributes:
+        trained: cells that were trained before, perhaps for another sweep, and are only scored.
+    """
+
+    study: ConditionStudy
+    trial: SearchTrial
+    trained: frozenset[str] = frozenset()
+    curves: dict[str, Curve] = field(default_factory=dict)
+    results: dict[str, CellResult] = field(default_factory=dict)
+
+
+class Conductor:
+    """A `Dealer` of trials and, at the end of each condition, of what is to be scored on test.
+
+    Args:
+        studies: one for each condition.
+        known: looks up what the ledger has of cells: those of a trial that was interrupted, or that
+            another sweep has trained.
+    """
+
+    def __init__(self, studies: Sequence[ConditionStudy], known: Known) -> None:
+        self._known = known
+        self._turn = deque(studies)
+        self._resumed = deque(
+            _Judged(study, trial) for study in studies for trial in study.resumed()
+        )
+        self._trials: dict[str, _Judged] = {}
+        self._scored: dict[str, ConditionStudy] = {}
+        self._why: dict[str, str] = {}
+        self.test_results: dict[str, CellResult] = {}
+        self.cells_per_deal = max(len(study.settings.seeds) for study in studies)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every condition has its trials and its best one's score."""
+        return not self._turn
+
+    @property
+    def at_most(self) -> int:
+        """Cells of the trials to come, and of those that will be scored on test."""
+        trials = sum(study.left + 1 for study in self._turn)
+        return (trials + len(self._resumed)) * self.cells_per_deal
+
+    def next(self) -> Deal | None:
+        """A trial that was left half done, else the next of the condition whose turn it is."""
+        while self._resumed:
+            deal = self._begin(self._resumed.popleft())
+            if deal is not None:
+                return deal
+        for _ in range(len(self._turn)):
+            study = self._turn[0]
+            self._turn.rotate(-1)
+            trial = study.ask()
+            while trial is not None:
+                deal = self._begin(_Judged(study, trial))
+                if deal is not None:
+                    return deal
+                trial = study.ask()
+            if not any(judged.study is study for judged in self._trials.values()):
+                self._turn.remove(study)
+                deal = self._score(study)
+                if deal is not None:
+                    return deal
+        return None
+
+    def heard(
+        self, deal: Deal, cell: Cell, curve: Curve, result: CellResult | None
+    ) -> Collection[Cell]:
+        """Judge a trial anew by what has become of one of its cells."""
+        if deal.name in self._scored:
+            if result is not None:
+                self.test_results[cell.key] = result
+            return ()
+        judged = self._trials.get(deal.name)
+        if judged is None:
+            return ()  # it has had its end; this is how its cells stop
+        judged.curves[cell.key] = curve
+        if result is not None:
+            judged.results[cell.key] = result
+        return self._judge(deal.name, judged)
+
+    def why_stopped(self, cell: Cell) -> str:
+        """Which end of its trial has stopped a cell."""
+        return self._why.get(cell.key, "")
+
+    def _begin(self, judged: _Judged) -> Deal | None:
+        """Deal the cells of a trial that the ledger does not have; None if it has them all."""
+        trial = judged.trial
+        known = self._known(trial.cells)
+        judged.trained = frozenset(known)
+        for key, result in known.items():
+            judged.curves[key] = result.curve
+            if result.scored("validation"):
+                judged.results[key] = result
+        self._trials[trial.title] = judged
+        self._judge(trial.title, judged)
+        if trial.title not in self._trials:
+            return None
+        missing = tuple(cell for cell in trial.cells if cell.key not in judged.results)
+        return Deal(trial.title, missing, "validation")
+
+    def _judge(self, name: str, judged: _Judged) -> list[Cell]:
+        """End a trial if what is known of its cells ends it; returns those to be stopped."""
+        study, trial, cells = judged.study, judged.trial, judged.trial.cells
+        number, results = trial.number, judged.results
+        failed = [result for result in results.values() if result.status != "finished"]
+        if failed:
+            reason = failed[0].reason
+            study.fail(number, reason, for_good=reason.startswith(FOR_GOOD))
+            return self._end(name, judged, "another seed of its trial failed")
+        curves = [judged.curves.get(cell.key, ()) for cell in cells]
+        means = mean_epochs(curves, study.settings.prune_on)
+        pruned = study.report(number, means)
+        if len(results) == len(cells):  # all are trained already: there is nothing left to save
+            study.complete(number, [results[cell.key].metrics for cell in cells])
+            return self._end(name, judged, "")
+        if pruned:
+            reason = f"pruned at epoch {study.last_epoch(number)}"
+            study.prune(number, reason)
+            return self._end(name, judged, reason)
+        return []
+
+    def _end(self, name: str, judged: _Judged, reason: str) -> list[Cell]:
+        del self._trials[name]
+        done = judged.results.keys() | judged.trained
+        rest = [cell for cell in judged.trial.cells if cell.key not in done]
+        self._why |= {cell.key: reason for cell in rest}
+        return rest
+
+    def _score(self, study: ConditionStudy) -> Deal | None:
+        """Deal the best trial's cells once more, to be scored on the test split."""
+        best = chosen(study.records(), study.goals)
+        if best is None:
+            return None
+        trial = study.trial(best)
+        known = self._known(trial.cells)
+        scored = {key: result for key, result in known.items() if result.scored("test")}
+        self.test_results |= scored
+        missing = tuple(cell for cell in trial.cells if cell.key not in scored)
+        if not missing:
+            return None
+        name = f"{trial.title} on test"
+        self._scored[name] = study
+        return Deal(name, missing, "test")
