@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = ("errors", "config", "data", "encoders", "models", "losses", "metrics", "training", "tasks",
           "sweep", "report", "cli")  # fmt: skip
-LAYER_OF = {"tracking": "sweep", "command": "cli"}
+LAYER_OF = {"tracking": "sweep", "command": "cli", "cli_data": "cli"}
 """Modules of the package's top that belong to a layer of another name."""
 SOLE_IMPORTERS = {
     "mlflow": "raymm/tracking.py",

@@ -16,6 +16,8 @@ from raymm.data.packed import is_packed, open_packed
 from raymm.data.problems import Problems
 from raymm.data.sources import resolve
 from raymm.data.sources.folder import Survey, survey_folder
+from raymm.data.sources.huggingface.prepare import load_huggingface
+from raymm.data.sources.huggingface.saved import is_huggingface
 
 COMBINATIONS_SHOWN = 8
 CLASSES_SHOWN = 12
@@ -36,6 +38,9 @@ def check_dataset(dataset: str, modalities: Sequence[str] = (), label: str | Non
         DataError: there is nothing to look at.
     """
     address = resolve(dataset)
+    if is_huggingface(address):
+        saved = load_huggingface(address, modalities, label)
+        return Survey(address, saved, (), {m.name: 0 for m in saved.modalities}, ())
     if not is_packed(address):
         return survey_folder(address, modalities, label)
     packed = open_packed(address, modalities, label)

@@ -106,6 +106,7 @@ class PackWriter:
         self._spools: dict[str, Spool] = {}
         self._samples: list[NDArray[np.str_]] = []
         self._labels: list[tuple[Label, NDArray[np.str_]]] = []
+        self._default: str | None = None
 
     def __enter__(self) -> PackWriter:
         return self
@@ -178,21 +179,37 @@ class PackWriter:
         with _told(self.to):
             self._spools[modality].append(np.array(ids, dtype=np.str_), values, counts)
 
-    def label(self, label: Label, ids: Sequence[str]) -> None:
+    def label(self, label: Label, ids: Sequence[str], *, default: bool = False) -> None:
         """Add a label. A single one is the default; of several one has to be chosen for use.
 
         Args:
             label: values in the order of `ids`.
             ids: (n,) samples; others are unlabelled.
+            default: whether it is used where none is chosen.
         """
+        if default:
+            self._default = label.name
         self._labels.append((label, np.array(ids, dtype=np.str_)))
+
+    def attach(self, name: str, text: str) -> None:
+        """Put a text into the folder, for people to read.
+
+        Args:
+            name: of the file.
+            text: its content.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        with _told(self.to):
+            (self._aside / name).write_text(text, encoding="utf-8")
 
     def _finish(self) -> None:
         if not self._spools:
             raise DataError(f"No modality was written to {self.to}. Add one.")
         known = [*self._samples, *(spool.ids() for spool in self._spools.values())]
         ids = np.unique(np.concatenate(known))
-        labels = [_aligned(label, own, ids) for label, own in self._labels]
+        labels = [aligned(label, own, ids) for label, own in self._labels]
         checksum = self._write_samples(ids, labels)
         written = [spool.finish(ids, self._aside) for spool in self._spools.values()]
         manifest = self._manifest(ids, labels, written, checksum)
@@ -211,7 +228,8 @@ class PackWriter:
         written: Sequence[tuple[ModalityEntry, NDArray[np.int64]]],
         checksum: str,
     ) -> PackedManifest:
-        default = labels[0] if len(labels) == 1 else None
+        chosen = [label for label in labels if label.name == self._default]
+        default = chosen[0] if chosen else labels[0] if len(labels) == 1 else None
         entries = [entry for entry, _ in written]
         digests = [(rows, entry.digest) for entry, rows in written]
         return PackedManifest(
@@ -242,7 +260,7 @@ class PackWriter:
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _aligned(label: Label, own: NDArray[np.str_], ids: NDArray[np.str_]) -> Label:
+def aligned(label: Label, own: NDArray[np.str_], ids: NDArray[np.str_]) -> Label:
     """The label in the order of all samples; those that it does not know are unlabelled."""
     inside = np.isin(own, ids)
     nothing = -1 if label.task == "classification" else np.nan

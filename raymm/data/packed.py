@@ -94,7 +94,7 @@ def open_packed(
     chosen = _chosen(labels, label or manifest.label, address)
     found = [_modality(folder, entry, len(ids)) for entry in entries]
     if len(entries) < len(known):
-        ids, found, chosen = _restricted(ids, found, chosen)
+        ids, found, chosen = restricted(ids, found, chosen)
     digests = [(each.rows, entry.digest) for each, entry in zip(found, entries, strict=True)]
     return PackedDataset(
         name=manifest.name,
@@ -189,10 +189,16 @@ def _in_order(
     return ascending and whole
 
 
-def _restricted(
+def restricted(
     ids: NDArray[np.str_], modalities: Sequence[Modality], label: Label | None
 ) -> tuple[NDArray[np.str_], list[Modality], Label | None]:
-    """Only the samples that have one of the modalities, and the classes that they are of."""
+    """Only the samples that have one of the modalities, and the classes that they are of.
+
+    Args:
+        ids: (samples,) of the set.
+        modalities: those that are used.
+        label: of the samples.
+    """
     kept = np.zeros(len(ids), dtype=np.bool_)
     for modality in modalities:
         kept[modality.rows] = True

@@ -1,4 +1,4 @@
-"""Where data sets come from: the built-in one, folders of your own tables, packed folders."""
+"""Where data sets come from: built-in, folders of your own tables, packed folders, `datasets`'."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from raymm.data.dataset import Dataset
 from raymm.data.packed import is_packed, open_packed
 from raymm.data.sources import digits
 from raymm.data.sources.folder import load_folder
+from raymm.data.sources.huggingface.prepare import load_huggingface
+from raymm.data.sources.huggingface.saved import is_huggingface
 from raymm.errors import DataError, nearest
 
 BUILT_IN = {"digits": digits.verified_folder}
@@ -34,7 +36,8 @@ def load_dataset(dataset: str, modalities: Sequence[str] = (), label: str | None
     """Load a data set.
 
     Args:
-        dataset: built-in name, a folder / s3:// address of tables, or a packed folder.
+        dataset: built-in name, a folder / s3:// address of tables, a packed folder, or one
+            that Hugging Face `datasets` wrote.
         modalities: modalities used, in this order; empty means the data set's default.
         label: label column; None means the data set's default.
 
@@ -44,4 +47,6 @@ def load_dataset(dataset: str, modalities: Sequence[str] = (), label: str | None
     address = resolve(dataset)
     if is_packed(address):
         return open_packed(address, modalities, label)
+    if is_huggingface(address):
+        return load_huggingface(address, modalities, label)
     return load_folder(address, modalities, label)

@@ -26,7 +26,7 @@ from raymm.data.sources.labels import LabelColumns
 from raymm.data.sources.manifest import Manifest
 from raymm.data.sources.names import note_names
 from raymm.data.sources.place import Place, open_place
-from raymm.data.sources.raw import RawModality, read_modality
+from raymm.data.sources.raw import RawModality, read_modality, shortened
 from raymm.data.sources.tables import SUFFIXES, Table, read_table
 from raymm.errors import DataError, nearest
 
@@ -129,7 +129,7 @@ def _chosen(
     place: Place, known: Sequence[str], asked: Sequence[str], manifest: Manifest
 ) -> tuple[str, ...]:
     names = tuple(asked) or manifest.modalities or tuple(known)
-    for name in (*names, *manifest.columns):
+    for name in (*names, *manifest.columns, *manifest.max_length):
         if name not in known:
             raise DataError(f"{place.address} has no modality '{name}': {nearest(name, known)}")
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -147,7 +147,9 @@ def _raw(
     except DataError as error:
         problems.error(str(error))
         return None
-    return read_modality(name, table, problems)
+    raw = read_modality(name, table, problems)
+    length = manifest.max_length.get(name)
+    return raw if raw is None or length is None else shortened(raw, length, table.where, problems)
 
 
 def _note_strangers(place: Place, raws: Sequence[RawModality], problems: Problems) -> None:

@@ -14,6 +14,9 @@ task = "classification"                 # or "regression"; default: guessed from
 
 [columns]                               # columns used of a table; default: all but the id
 vitals = ["HR_first", "HR_last"]
+
+[max_length]                            # most vectors of a sequence; the first ones are kept
+notes = 512
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from raymm.errors import DataError, nearest
 
 FILE = "dataset.toml"
 TASKS: tuple[Task, ...] = typing.get_args(Task)
-_KEYS = ("name", "licence", "id", "modalities", "label", "columns")
+_KEYS = ("name", "licence", "id", "modalities", "label", "columns", "max_length")
 _LABEL_KEYS = ("column", "task", "classes")
 
 
@@ -42,6 +45,7 @@ class Manifest:
         task: of that label column.
         classes: of that label column, value as text -> name.
         columns: modality -> columns used.
+        max_length: modality -> most vectors of a sequence.
     """
 
     name: str = ""
@@ -52,6 +56,7 @@ class Manifest:
     task: Task | None = None
     classes: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    max_length: Mapping[str, int] = field(default_factory=dict)
 
 
 def parse(content: bytes, where: str) -> Manifest:
@@ -71,6 +76,7 @@ def parse(content: bytes, where: str) -> Manifest:
     if task is not None and task not in TASKS:
         raise DataError(f"task = '{task}' in {where} is unknown: {nearest(task, TASKS)}")
     columns = _group(entries, "columns", where)
+    lengths = _group(entries, "max_length", where)
     classes = _group(label, "classes", where)
     return Manifest(
         name=_text(entries, "name", where) or "",
@@ -81,6 +87,7 @@ def parse(content: bytes, where: str) -> Manifest:
         task=task,
         classes={value: _text(classes, value, where) or value for value in classes},
         columns={modality: _texts(columns, modality, where) for modality in columns},
+        max_length={modality: _length(lengths, modality, where) for modality in lengths},
     )
 
 
@@ -94,6 +101,13 @@ def _group(entries: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any
     value = entries.get(key, {})
     if not isinstance(value, dict):
         raise DataError(f"'{key}' in {where} = {value!r} should be a group: write it as [{key}].")
+    return value
+
+
+def _length(entries: Mapping[str, Any], key: str, where: str) -> int:
+    value = entries[key]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise DataError(f"'{key}' in [max_length] of {where} = {value!r} should be 1 or more.")
     return value
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from raymm.data.dataset import Kind
+from raymm.data.dataset import Kind, spans
 from raymm.data.problems import Problems, some
 from raymm.data.sources.tables import Table
 from raymm.errors import DataError
@@ -119,6 +119,34 @@ def _sequence(name: str, table: Table) -> RawModality:
     components = tuple(str(component) for component in range(width))
     ids = table.ids[known]
     return RawModality(name, "sequence", ids, flat[known[row]], offsets, components, emptied)
+
+
+def shortened(raw: RawModality, most: int, where: str, problems: Problems) -> RawModality:
+    """The first vectors of each sequence, and a remark on how many were cut.
+
+    Args:
+        raw: a modality.
+        most: vectors to keep, 1 or more.
+        where: its file, for messages.
+        problems: a table is an error, a cut a warning.
+    """
+    if raw.offsets is None:
+        problems.error(
+            f"{where} is a table: [max_length] in dataset.toml is for sequences. Remove it."
+        )
+        return raw
+    lengths = np.diff(raw.offsets)
+    cut = int((lengths > most).sum())
+    if not cut:
+        return raw
+    problems.warning(
+        f"{where}: {cut:,} of {len(lengths):,} sequences are cut to their first {most:,} vectors "
+        f"(the longest has {lengths.max():,}), as dataset.toml says."
+    )
+    kept = np.minimum(lengths, most)
+    offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+    values = raw.values[spans(raw.offsets[:-1], kept)]
+    return replace(raw, values=values, offsets=offsets)
 
 
 def _singles(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float32]:
