@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from raymm.config import LossConfig, ModelConfig, ModelName
+from raymm.config import SMDF_MODELS, LossConfig, ModelConfig, ModelName
 from raymm.data.batch import Batch
 from raymm.data.prepared import Column, Split
-from raymm.losses.contrastive import ContrastiveLoss
+from raymm.losses.build import build_loss
 from raymm.models.base import FusionModel
 from raymm.models.build import build_model
 from tests.models.batches import SPECS, random_presence
 
-MODELS: tuple[ModelName, ...] = ("mca", "zorro", "eao")
+MODELS: tuple[ModelName, ...] = (*SMDF_MODELS, "cbmf")
 SAMPLES, MODALITIES = 8, 3
 
 
@@ -31,7 +31,7 @@ class Step(torch.nn.Module):
         torch.manual_seed(3)
         config = ModelConfig(name=name, width=8, depth=2, heads=2, head_size=8)
         self.model: FusionModel = build_model(SPECS[:MODALITIES], config)
-        self.loss = ContrastiveLoss(self.model.pairs, LossConfig())
+        self.loss = build_loss(name, self.model.pairs, LossConfig())
 
     def forward(self, batch: Batch) -> Tensor:
         loss: Tensor = self.loss(self.model(batch))

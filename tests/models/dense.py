@@ -15,8 +15,11 @@ from torch import Tensor
 
 from raymm.data.batch import Batch
 from raymm.models.base import FusionModel
+from raymm.models.cbmf import CBMF
 from raymm.models.channel_model import ChannelModel
 from raymm.models.eao import EAO
+from raymm.models.transformer import TokenTransformer
+from tests.models.dense_cbmf import cbmf_embeddings
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Padded:
     modality: Tensor
 
 
-def padded_tokens(model: FusionModel, batch: Batch) -> Padded:
+def padded_tokens(model: TokenTransformer, batch: Batch) -> Padded:
     """Every modality of every sample, at full length."""
     tokens, real, modality = [], [], []
     for index, spec in enumerate(model.specs):
@@ -58,7 +61,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, heads:
     return (weights @ value).transpose(1, 2).flatten(2)
 
 
-def transformer(model: FusionModel, tokens: Tensor, allowed: Tensor) -> Tensor:
+def transformer(model: TokenTransformer, tokens: Tensor, allowed: Tensor) -> Tensor:
     """All blocks and the final norm, (B, T, d)."""
     width = model.config.width
     for block in model.blocks:
@@ -129,11 +132,11 @@ def dense_presence(model: FusionModel, batch: Batch) -> Tensor:
 
 
 def dense_fusion(model: FusionModel, embeddings: Tensor, batch: Batch) -> Tensor:
-    """Embedding of everything present, (B, d): the all-modality channel's, or EAO's mean of unit ones."""
+    """Embedding of everything present, (B, d): the all-modality channel's, or the mean of unit ones."""
     present = dense_presence(model, batch)
     rows = []
     for sample in range(batch.size):
-        if isinstance(model, EAO):
+        if isinstance(model, (EAO, CBMF)):
             found = embeddings[present[:, sample], sample]
             rows.append((found / found.norm(dim=-1, keepdim=True)).mean(0))
         else:
@@ -145,5 +148,7 @@ def dense_embeddings(model: FusionModel, batch: Batch) -> Tensor:
     """The slow twin of `model(batch).vectors`."""
     if isinstance(model, EAO):
         return eao_embeddings(model, batch)
+    if isinstance(model, CBMF):
+        return cbmf_embeddings(model, batch)
     assert isinstance(model, ChannelModel)
     return channel_embeddings(model, batch)

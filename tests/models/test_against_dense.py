@@ -8,15 +8,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raymm.config import LossConfig, ModelConfig, ModelName
-from raymm.losses.contrastive import ContrastiveLoss
+from raymm.config import SMDF_MODELS, LossConfig, ModelConfig, ModelName
+from raymm.losses.build import build_loss
 from raymm.models.base import FusionModel
 from raymm.models.build import build_model
 from raymm.models.embeddings import Embeddings
+from raymm.models.transformer import TokenTransformer
 from tests.models.batches import SPECS, random_batch, random_presence
 from tests.models.dense import dense_embeddings, dense_fusion, dense_presence
 
-MODELS: tuple[ModelName, ...] = ("mca", "zorro", "eao")
+MODELS: tuple[ModelName, ...] = (*SMDF_MODELS, "cbmf")
 
 
 def tiny(name: ModelName, modalities: int) -> FusionModel:
@@ -36,7 +37,7 @@ def gradients(loss: Tensor, model: FusionModel) -> dict[str, Tensor]:
 
 def check_equal(name: ModelName, presence: NDArray[np.bool_]) -> None:
     model = tiny(name, presence.shape[1])
-    loss = ContrastiveLoss(model.pairs, LossConfig())
+    loss = build_loss(name, model.pairs, LossConfig())
     batch = random_batch(presence)
     ragged = model(batch)
     dense = Embeddings(dense_embeddings(model, batch), dense_presence(model, batch))
@@ -76,7 +77,7 @@ def test_places_that_hold_no_sample_change_nothing(name: ModelName) -> None:
     presence = random_presence(5, 3, 0.4, seed=2)
     padded = np.concatenate([presence, np.zeros((2, 3), dtype=np.bool_)])
     model = tiny(name, 3)
-    loss = ContrastiveLoss(model.pairs, LossConfig())
+    loss = build_loss(name, model.pairs, LossConfig())
     full, with_places = model(random_batch(presence)), model(random_batch(padded))
     torch.testing.assert_close(with_places.vectors[:, :5], full.vectors)
     assert not with_places.present[:, 5:].any()
@@ -87,13 +88,14 @@ def test_places_that_hold_no_sample_change_nothing(name: ModelName) -> None:
 def test_every_parameter_takes_part_even_when_nobody_has_its_modality(name: ModelName) -> None:
     presence = np.array([[True, False, True], [True, False, False]])
     model = tiny(name, 3)
-    ContrastiveLoss(model.pairs, LossConfig())(model(random_batch(presence))).backward()
+    build_loss(name, model.pairs, LossConfig())(model(random_batch(presence))).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMDF_MODELS)
 def test_an_absent_modality_has_no_tokens(name: ModelName) -> None:
     model = tiny(name, 4)
+    assert isinstance(model, TokenTransformer)
     rows: list[int] = []
     model.blocks[-1].norm.register_forward_hook(lambda _, __, out: rows.append(out.shape[0]))
     dense_presence = np.ones((6, 4), dtype=np.bool_)
