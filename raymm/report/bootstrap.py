@@ -27,7 +27,7 @@ from raymm.report.statistics import FEWEST_SEEDS, LEVEL
 
 SEEDS_TO_RESAMPLE = 10
 """Seeds from which on they are resampled: below, a resample's range alone undoes the level."""
-ROUNDS = 1000
+ROUNDS = 500
 """Resamples, unless there is too much to compute."""
 
 Floats = NDArray[np.float64]

@@ -64,7 +64,7 @@ def report_text(
     parts += _comparisons(comparisons)
     parts += _unfinished(cells)
     parts += ["## How it was made", f"```\n{command}\n```"]
-    parts += ["### Settings", _table(["setting", "value"], _flat(settings))]
+    parts += ["### Settings", _table(["setting", "value"], flat(settings))]
     parts += ["### Versions and machine", _table(["what", "which"], environment.items())]
     return "\n\n".join(parts) + "\n"
 
@@ -163,10 +163,11 @@ def _unfinished(cells: pd.DataFrame) -> Iterator[str]:
     yield _table(header, lost[header].itertuples(index=False))
 
 
-def _flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as ("group.name", value as JSON has it)."""
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value, default=str)
             yield f"{prefix}{key}", text

@@ -55,6 +55,8 @@ _LABELS = {
     "loss/val": "validation loss",
 }
 
+_MODEL_LABELS = {"zorro": "Zorro", "convirt": "ConVIRT"}
+
 _HIGHER = ("recall/", "probe/auprc", "probe/accuracy", "probe/pearson", "throughput/")
 _LOWER = ("uniformity/", "alignment/", "rank/", "probe/loss", "loss/", "time/", "memory/")
 
@@ -77,12 +79,17 @@ def _place(name: str) -> int:
 def model_place(model: str) -> tuple[int, str]:
     """Sort key of models: in the order of `MODEL_NAMES`, then by name."""
     known: tuple[str, ...] = MODEL_NAMES
-    return (known.index(model) if model in known else len(known), model)
+    name = model.partition(",")[0]
+    return (known.index(name) if name in known else len(known), model)
 
 
 def model_label(model: str) -> str:
-    """Name of a model for people: MCA, EAO and CBMF are abbreviations, Zorro is a name."""
-    return model.capitalize() if model == "zorro" else model.upper()
+    """Name of a model for people: MCA, EAO and CBMF are abbreviations, Zorro is a name.
+
+    What stands after the model's own name, as in "mca, sweep b", stays as it is.
+    """
+    name, comma, rest = model.partition(",")
+    return _MODEL_LABELS.get(name, name.upper()) + comma + rest
 
 
 def metric_label(metric: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -74,11 +75,19 @@ def cells_frame(results: Sequence[CellResult]) -> pd.DataFrame:
             result.reason,
             result.cell.data.mask_seed,
             result.cell.data.split_seed,
-            *(float(result.metrics.get(name, float("nan"))) for name in metrics),
+            *(_number(result.metrics.get(name)) for name in metrics),
         )
         for result in results
     ]
     return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *metrics])
+
+
+def _number(value: object) -> float:
+    """A metric as a number; nan where it is none."""
+    try:
+        return float(cast(float, value))
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def metric_columns(cells: pd.DataFrame) -> list[str]:
