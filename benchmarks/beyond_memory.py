@@ -205,7 +205,7 @@ def main(
         table.add_row(*(f"{row[key]:,.4g}" for key in COLUMNS))
     Console().print(table)
     if out:
-        out.write_text(json.dumps({"beyond_memory": rows}, indent=1))
+        out.write_text(json.dumps({"rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

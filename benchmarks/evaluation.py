@@ -74,7 +74,7 @@ def main(
     Console().print(table)
     Console().print(f"Goal: {GOAL_S:.0f} s and {GOAL_GIB:g} GiB for 100,000 samples, 2 threads.")
     if out:
-        out.write_text(json.dumps({"evaluation": rows}, indent=1))
+        out.write_text(json.dumps({"rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

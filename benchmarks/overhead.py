@@ -28,8 +28,8 @@ from raymm.config import CellConfig, TrainConfig
 from raymm.data.dataset import Dataset
 from raymm.training.cluster import connected
 from raymm.training.dispatch import Task
-from raymm.training.state import EpochReport
 from raymm.training.pool import PoolSettings, WorkerPool
+from raymm.training.state import EpochReport
 
 CELLS = 40
 JOBS = 2
