@@ -71,4 +71,5 @@ def _entry(entry: Entry | None, bold: bool) -> str:
         return "--"
     spread = rf" \pm {number(entry.std, like=entry.mean)}" if entry.seeds > 1 else ""
     mean = number(entry.mean).replace(",", "{,}")
-    return f"${rf'\mathbf{{{mean}}}' if bold else mean}{spread}$"
+    shown = rf"\mathbf{{{mean}}}" if bold else mean
+    return f"${shown}{spread}$"

@@ -1,19 +1,28 @@
-"""Writes a sweep's results folder: tables, figures and the report."""
+"""Writes a sweep's results folder: tables, figures, the report in Markdown and as a page."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from raymm.report.comparisons import comparisons_frame
+from raymm.report.cross import read_cross
 from raymm.report.curves import loss_figure
+from raymm.report.evidence import Evidence, weigh
 from raymm.report.figures import FIGURE_4, FIGURE_5, FIGURE_6, image, sparsity_figure
-from raymm.report.markdown import MAIN_METRICS, report_text
-from raymm.report.tables import cells_frame, ordered_results, summary_frame
+from raymm.report.kept import load_samples
+from raymm.report.latex import tables_text
+from raymm.report.markdown import report_text
+from raymm.report.page.markup import Markup
+from raymm.report.page.page import page_text
+from raymm.report.record import SweepRecord, record_of
+from raymm.report.tables import ordered_results, summary_frame
 from raymm.sweep.cells import CellResult
+
+PAGE, CURVES = "report.html", "curves.csv"
 
 
 def write_report(
@@ -24,12 +33,12 @@ def write_report(
     command: str,
     settings: Mapping[str, object],
     environment: Mapping[str, str],
+    storage: str | None = None,
+    fingerprints: Mapping[str, str] | None = None,
+    search: Sequence[Markup] = (),
+    advance: Callable[[int], None] = lambda cells: None,
 ) -> None:
-    """Write `cells.csv`, `summary.csv`, `comparisons.csv`, figures 4 to 7 and `report.md`.
-
-    Each file is written aside and then renamed, so a reader never sees half of one. The same
-    results make the same bytes, in whatever order they come. A figure that no cell has numbers for
-    is left out.
+    """Write all that `write_record` writes, of results at hand.
 
     Args:
         results: the cells of a sweep, failed ones too.
@@ -38,41 +47,91 @@ def write_report(
         command: that made it, to be run again.
         settings: of the sweep, nested or flat.
         environment: versions and machine, for instance {"torch": "2.13.0", "cores": "2"}.
+        storage: root of the cells' folders, in which lies what they kept of their test split;
+            without it nothing is said of single samples.
+        fingerprints: of the data, by name of the data set.
+        search: the page's section on search results.
+        advance: called with the number of cells done; on thousands this takes a minute.
 
     Raises:
         SweepError: two results stand for the same condition and seeds.
         OSError: the folder cannot be written.
     """
     results = ordered_results(results)
-    cells = cells_frame(results)
-    comparisons = comparisons_frame(cells, [metric for metric in MAIN_METRICS if metric in cells])
-    folder.mkdir(parents=True, exist_ok=True)
-    for frame, file in (
-        (cells, "cells.csv"),
-        (summary_frame(cells), "summary.csv"),
-        (comparisons, "comparisons.csv"),
-    ):
-        _write(folder / file, frame.to_csv(index=False, lineterminator="\n").encode())
-    figures = list(_draw(results, cells, folder))
-    text = report_text(
-        cells,
-        comparisons,
-        figures,
+    finished = [result.key for result in results if result.status == "finished"]
+    samples, notes = load_samples(storage, finished)
+    record = record_of(
+        results,
         name=name,
         command=command,
         settings=settings,
         environment=environment,
+        samples=samples,
+        fingerprints=fingerprints,
+        cross=read_cross(folder),
+    )
+    record = dataclasses.replace(record, notes=(*record.notes, *notes))
+    write_record(record, folder, search=search, advance=advance)
+
+
+def write_record(
+    record: SweepRecord,
+    folder: Path,
+    *,
+    search: Sequence[Markup] = (),
+    advance: Callable[[int], None] = lambda cells: None,
+) -> None:
+    """Write tables (CSV, LaTeX), figures 4 to 7 (PNG, SVG), `report.md` and `report.html`.
+
+    Each file is written aside and then renamed, so a reader never sees half of one. The same
+    record makes the same bytes. A figure that no cell has numbers for is left out, and so is a
+    table of samples where none were kept.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    evidence = weigh(record, advance)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, frame in _frames(evidence):
+        _write(folder / file, frame.to_csv(index=False, lineterminator="\n").encode())
+    figures = list(_draw(record, folder))
+    text = report_text(
+        record.cells,
+        evidence.comparisons,
+        figures,
+        name=record.name,
+        command=record.command,
+        settings=record.settings,
+        environment=record.environment,
     )
     _write(folder / "report.md", text.encode())
+    _write(folder / "tables.tex", tables_text(evidence).encode())
+    _write(folder / PAGE, page_text(evidence, search).encode())
 
 
-def _draw(results: Sequence[CellResult], cells: pd.DataFrame, folder: Path) -> Iterator[str]:
+def _frames(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame]]:
+    record = evidence.record
+    yield "cells.csv", record.cells
+    yield "summary.csv", summary_frame(record.cells)
+    yield "comparisons.csv", evidence.comparisons
+    if record.curves:
+        rows = [
+            {"cell_key": key, **epoch} for key, curve in record.curves.items() for epoch in curve
+        ]
+        yield CURVES, pd.DataFrame(rows)
+    if record.samples:
+        yield "bootstrap.csv", evidence.bootstrap
+        yield "combinations.csv", evidence.combinations
+
+
+def _draw(record: SweepRecord, folder: Path) -> Iterator[str]:
     """Write each figure that there are numbers for, and name it."""
+    cells = record.cells
     figures = {
         "figure_4": sparsity_figure(cells, FIGURE_4),
         "figure_5": sparsity_figure(cells, FIGURE_5),
         "figure_6": sparsity_figure(cells, FIGURE_6),
-        "figure_7": loss_figure(results),
+        "figure_7": loss_figure(cells, record.curves),
     }
     for stem, figure in figures.items():
         if figure is not None:

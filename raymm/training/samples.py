@@ -105,9 +105,7 @@ def read_samples(folder: str) -> pd.DataFrame | None:
     return frame
 
 
-def _map(
-    ids: NDArray[np.str_], names: list[str], test: SplitEmbeddings
-) -> dict[str, pa.ListArray]:
+def _map(ids: NDArray[np.str_], names: list[str], test: SplitEmbeddings) -> dict[str, pa.ListArray]:
     """Principal components of the embeddings of `MAPPED` samples, as columns."""
     place = uniforms(ids, "map")
     chosen = np.argsort(place, kind="stable")[:MAPPED]

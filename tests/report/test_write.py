@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import random
 import xml.etree.ElementTree as ElementTree
@@ -7,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from matplotlib.image import imread
 
@@ -14,12 +17,13 @@ from raymm.errors import SweepError
 from raymm.report.tables import CELL_COLUMNS, SUMMARY_COLUMNS
 from raymm.report.write import write_report
 from raymm.sweep.cells import CellResult
-from tests.report.synthetic import failed, result, sweep
+from raymm.training.samples import FILE, METADATA
+from tests.report.synthetic import failed, kept, result, sweep
 
 FIGURES = [f"figure_{number}" for number in (4, 5, 6, 7)]
 
 
-def write(results: Sequence[CellResult], folder: Path) -> str:
+def write(results: Sequence[CellResult], folder: Path, storage: str | None = None) -> str:
     write_report(
         results,
         folder,
@@ -27,6 +31,7 @@ def write(results: Sequence[CellResult], folder: Path) -> str:
         command="python sweeps/sparsity_grid.py --name grid",
         settings={"model": {"width": 32}, "seeds": [0, 1], "label": None},
         environment={"torch": "2.13.0", "machine": "2 cores"},
+        storage=storage,
     )
     return (folder / "report.md").read_text()
 
@@ -42,8 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_files_are_there_and_none_is_left_aside(folder: Path) -> None:
     images = [f"{stem}.{kind}" for stem in FIGURES for kind in ("png", "svg")]
-    tables = ["cells.csv", "comparisons.csv", "report.md", "summary.csv"]
-    assert sorted(path.name for path in folder.iterdir()) == sorted(images + tables)
+    tables = ["cells.csv", "comparisons.csv", "curves.csv", "summary.csv", "tables.tex"]
+    reports = ["report.html", "report.md"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(images + tables + reports)
 
 
 def test_tables_parse_back(folder: Path) -> None:
@@ -76,9 +82,28 @@ def test_the_same_results_make_the_same_bytes(tmp_path: Path) -> None:
     write(results, tmp_path / "one")
     write(random.Random(1).sample(results, len(results)), tmp_path / "other")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert len(names) == 12
+    assert len(names) == 15
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_what_cells_kept_is_read_from_their_storage(tmp_path: Path) -> None:
+    results, folder = sweep(range(3), sparsities=(0.0, 0.4)), tmp_path / "grid"
+    storage = tmp_path / "storage"
+    for key, frame in kept(results[1:], count=30).items():
+        (storage / key).mkdir(parents=True)
+        about = json.dumps(frame.attrs).encode()
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        pq.write_table(table.replace_schema_metadata({METADATA: about}), storage / key / FILE)
+    (storage / results[3].key / FILE).write_bytes(b"damaged")
+    write(results, folder, storage=str(storage))
+    bootstrap = pd.read_csv(folder / "bootstrap.csv")
+    assert set(bootstrap["resampled"].dropna()) == {"samples; seeds by Student's t"}
+    combinations = pd.read_csv(folder / "combinations.csv")
+    assert set(combinations["combination"]) == {"fou+kar", "fou", "kar"}
+    page = (folder / "report.html").read_text()
+    assert "Maps of the embeddings" in page and "By the modalities that were present" in page
+    assert "1 of 18 finished cells have no samples" in page and "The file is damaged" in page
 
 
 def test_figures_without_numbers_are_left_out(tmp_path: Path) -> None:

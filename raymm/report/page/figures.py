@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from raymm.report.curves import mean_curve
 from raymm.report.evidence import Evidence
 from raymm.report.figures import FIGURE_4, FIGURE_5, FIGURE_6
 from raymm.report.names import model_label
 from raymm.report.page.axes import spread_range
 from raymm.report.page.charts import sparsity_panel
-from raymm.report.page.losses import CURVES, loss_panel, mean_curve
+from raymm.report.page.losses import CURVES, loss_panel
 from raymm.report.page.marks import Mark, marker, marks_of, shade
 from raymm.report.page.markup import Markup, element, paragraph, section
 from raymm.report.tables import conditions

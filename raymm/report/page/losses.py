@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from raymm.report.curves import mean_curve
 from raymm.report.names import model_label, number
 from raymm.report.page.axes import Axes
 from raymm.report.page.marks import marker, shade
@@ -69,14 +69,3 @@ def loss_panel(
         x_ticks=list(range(every if every > 1 else 1, int(last) + 1, every)),
         said=f"Train and validation loss of {model_label(model)} against the epoch",
     )
-
-
-def mean_curve(curves: Sequence[Curve], metric: str) -> list[tuple[float, float]]:
-    """(epoch, mean over cells), of the epochs at which a cell has the metric as a finite number."""
-    by_epoch: dict[float, list[float]] = defaultdict(list)
-    for curve in curves:
-        for epoch in curve:
-            value = epoch.get(metric, math.nan)
-            if math.isfinite(value):
-                by_epoch[float(epoch["epoch"])].append(value)
-    return [(x, math.fsum(values) / len(values)) for x, values in sorted(by_epoch.items())]
