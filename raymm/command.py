@@ -68,20 +68,24 @@ def run_grid(settings: SweepSettings, command: str, console: Console) -> int:
 
 def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console: Console) -> int:
     """Write the report, say where everything is, close the sweep's run; returns the exit status."""
-    from raymm.report.terminal import summary_table
+    from raymm.report.terminal import summary_table, weighing
     from raymm.report.write import write_report
     from raymm.sweep.environment import environment
 
-    write_report(
-        results,
-        sweep.folder,
-        name=sweep.name,
-        command=command,
-        settings=shareable(sweep.settings),
-        environment=environment(),
-    )
+    with weighing(console, len(results)) as advance:
+        write_report(
+            results,
+            sweep.folder,
+            name=sweep.name,
+            command=command,
+            settings=shareable(sweep.settings),
+            environment=environment(),
+            storage=sweep.storage,
+            fingerprints={sweep.dataset.name: sweep.dataset.fingerprint},
+            advance=advance,
+        )
     console.print(summary_table(results))
-    console.print(f"results  {sweep.folder}/report.md", soft_wrap=True, highlight=False)
+    console.print(f"results  {sweep.folder}/report.html", soft_wrap=True, highlight=False)
     console.print(f"MLflow   {sweep.tracker.ui_command}", soft_wrap=True, highlight=False)
     status = exit_status(results)
     sweep.tracker.close_sweep(CLOSED[status])

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pandas as pd
 from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -39,6 +48,21 @@ def summary_table(results: Sequence[CellResult], metrics: Sequence[str] | None =
                 blocks.add_row(_block(grid))
     blocks.add_row(Text(_footnote(cells), style="dim"))
     return blocks
+
+
+@contextmanager
+def weighing(console: Console, cells: int) -> Iterator[Callable[[int], None]]:
+    """Show how far the tests over samples are; yields what is told of cells done.
+
+    A bar where a person looks on, nothing where the output goes to a file.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True,
+        disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("testing over samples", total=cells)
+        yield lambda done: bar.advance(task, done)
 
 
 def _block(grid: Grid) -> Table:
