@@ -20,7 +20,7 @@ ModelName = Literal["mca", "zorro", "eao", "cbmf", "convirt"]
 MODEL_NAMES: tuple[ModelName, ...] = typing.get_args(ModelName)
 SMDF_MODELS: tuple[ModelName, ...] = ("mca", "zorro", "eao")
 """The transformers over all tokens that Sparsely Multimodal Data Fusion compares."""
-GRID_MODELS: tuple[ModelName, ...] = SMDF_MODELS
+GRID_MODELS: tuple[ModelName, ...] = (*SMDF_MODELS, "cbmf")
 """Models that the sparsity grid compares unless asked otherwise."""
 FusionOperation = Literal["add", "multiply", "concatenate", "dot_attention", "additive_attention"]
 FUSION_OPERATIONS: tuple[FusionOperation, ...] = typing.get_args(FusionOperation)

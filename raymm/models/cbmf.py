@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from raymm.config import ATTENTION_OPERATIONS, ModelConfig
 from raymm.data.batch import Batch, Block
 from raymm.data.dataset import ModalitySpec
-from raymm.errors import ConfigError
 from raymm.models.deep_fusion import (
     DeepFusionEncoder,
     FusedTokens,
@@ -28,8 +27,12 @@ from raymm.models.deep_fusion import (
 )
 from raymm.models.embeddings import Embeddings
 from raymm.models.fusion_operations import ContextAttention, fusion_operation
+from raymm.models.needs import check_tokens
 from raymm.models.projection import AlignmentModel
 from raymm.models.step_encoders import StepEncoders
+
+CONTEXT_SCALE = 0.02
+"""Deviation of a context's components at the start."""
 
 
 class CBMF(AlignmentModel):
@@ -49,7 +52,7 @@ class CBMF(AlignmentModel):
         widths = encoders.widths if encoders else [spec.width for spec in specs]
         super().__init__(specs, config, widths)
         self.encoders = encoders
-        check_tokens(specs, config)
+        check_tokens(config, _pooled(specs, config))
         # Small, so that the context shifts the features and does not drown them: the soft targets
         # compare embeddings of one modality, which a large context would make all alike.
         start = 1.0 if config.fusion_operation == "multiply" else 0.0
@@ -95,26 +98,10 @@ class CBMF(AlignmentModel):
         return fused
 
 
-CONTEXT_SCALE = 0.02
-"""Deviation of a context's components at the start."""
-
-
-def check_tokens(specs: Sequence[ModalitySpec], config: ModelConfig) -> None:
-    """See that attention has tokens to choose from.
-
-    Raises:
-        ConfigError: it has one pooled vector, over which every softmax is 1.
-    """
-    if config.fusion_operation not in ATTENTION_OPERATIONS:
-        return
-    pooled = [
+def _pooled(specs: Sequence[ModalitySpec], config: ModelConfig) -> list[str]:
+    """Names of the modalities that come as one vector a sample."""
+    return [
         spec.name
         for spec in specs
         if config.encoders or spec.kind == "table" or spec.max_length < 2
     ]
-    if pooled:
-        raise ConfigError(
-            f"fusion_operation = {config.fusion_operation!r} chooses among tokens, but "
-            f"{', '.join(pooled)} has one vector a sample, which it would always take whole. Embed "
-            "with token sequences (`raymm embed --tokens`), or use add, multiply or concatenate."
-        )

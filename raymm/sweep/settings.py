@@ -20,6 +20,7 @@ from raymm.config import (
 from raymm.data.dataset import Dataset
 from raymm.errors import ConfigError, nearest
 from raymm.models.channels import fusion_channels
+from raymm.models.needs import check_tokens, pooled_modalities
 from raymm.sweep.cells import Cell, cell_key
 from raymm.sweep.work import relative_work
 
@@ -175,6 +176,9 @@ class SweepSettings:
         cells = [
             Cell(cell_key(config, dataset.fingerprint), config) for config in self.configs(dataset)
         ]
+        pooled = pooled_modalities(dataset.modalities)
+        for cell in cells:
+            check_tokens(cell.config.model, pooled)
         batch = min(cell.config.train.batch_size for cell in cells)
         if batch < self.workers:
             raise ConfigError(

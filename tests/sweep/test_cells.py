@@ -27,6 +27,10 @@ CHANGES: dict[str, dict[str, object]] = {
         "fusion_tokens": 1,
         "channel_orders": (2, 4),
         "eao_projection": False,
+        "fusion_operation": "multiply",
+        "dfe_heads": 2,
+        "projection_width": 64,
+        "encoders": ("minilm", "minilm"),
     },
     "loss": {
         "temperature": 0.1,
@@ -34,6 +38,7 @@ CHANGES: dict[str, dict[str, object]] = {
         "similarity": "dot",
         "negatives": "all",
         "eao_pairs": "disjoint",
+        "cbmf_targets": "hard",
     },
     "train": {
         "epochs": 9,
@@ -44,12 +49,13 @@ CHANGES: dict[str, dict[str, object]] = {
         "clip_norm": 1.0,
         "precision": "bf16",
         "seed": 1,
+        "patience": 3,
     },
 }
 
 
 def test_every_setting_changes_the_key() -> None:
-    cell = CellConfig()
+    cell = CellConfig(model=ModelConfig(name="cbmf"))  # the one that takes any of them
     keys = {cell_key(cell, "data")}
     for group, changes in CHANGES.items():
         for name, value in changes.items():

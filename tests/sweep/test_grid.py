@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pytest
 import tyro
 
-from raymm.config import CellConfig
+from raymm.config import CellConfig, ModelConfig
 from raymm.errors import ConfigError
 from raymm.sweep import settings as settings_module
 from raymm.sweep.grid import GridSettings
@@ -25,11 +25,11 @@ def grid(**settings: Any) -> list[CellConfig]:
     return [cell.config for cell in GridSettings(**settings).expand(dataset())]
 
 
-def test_the_default_grid_is_thirty_cells_with_keys_of_their_own() -> None:
+def test_the_default_grid_is_forty_cells_with_keys_of_their_own() -> None:
     cells = GridSettings().expand(dataset())
-    assert len(cells) == len({cell.key for cell in cells}) == 30
+    assert len(cells) == len({cell.key for cell in cells}) == 40
     places = {(c.config.model.name, c.config.data.sparsity, c.config.train.seed) for c in cells}
-    assert len(places) == 30
+    assert len(places) == 40
 
 
 def test_the_laptop_preset_is_the_defaults_of_a_cell() -> None:
@@ -89,6 +89,36 @@ def test_long_cells_come_first() -> None:
     assert order.index(("mca", 0.0)) < order.index(("mca", 0.8))
     works = [relative_work(config, dataset()) for config in grid()]
     assert works == sorted(works, reverse=True)
+
+
+def test_to_cbmf_a_row_of_a_table_is_one_vector() -> None:
+    table, cbmf = (
+        relative_work(CellConfig(model=ModelConfig(name=name)), with_sequence(40))
+        for name in ("mca", "cbmf")
+    )
+    assert table / cbmf == pytest.approx((3 + 40) / (1 + 40))
+
+
+def test_what_cbmf_is_told_leaves_the_cells_of_other_models_alone() -> None:
+    plain = {cell.key for cell in GridSettings().expand(dataset())}
+    told = GridSettings(fusion_operation="multiply", dfe_heads=8, cbmf_targets="hard")
+    others = {cell.key for cell in told.expand(dataset()) if cell.config.model.name != "cbmf"}
+    assert len(others) == 30
+    assert others < plain
+    (own,) = {cell.config.model for cell in told.expand(dataset())} - {
+        cell.config.model for cell in GridSettings().expand(dataset())
+    }
+    assert (own.name, own.fusion_operation, own.dfe_heads) == ("cbmf", "multiply", 8)
+
+
+def test_attention_over_pooled_vectors_is_refused_before_anything_starts() -> None:
+    settings = GridSettings(fusion_operation="dot_attention")
+    with pytest.raises(ConfigError, match="but m0, m1 has one vector a sample"):
+        settings.expand(dataset())
+    with pytest.raises(ConfigError, match="but m0 has one vector a sample"):
+        settings.expand(with_sequence(40))
+    without_cbmf = GridSettings(models=("mca",), fusion_operation="dot_attention")
+    assert len(without_cbmf.expand(dataset())) == 10
 
 
 def test_the_work_of_a_sequence_grows_with_its_length() -> None:

@@ -64,7 +64,7 @@ def test_the_same_sweep_goes_on_and_a_larger_one_extends_it(tmp_path: Path) -> N
     claim(folder, seeds=(0,))
     claim(folder, seeds=(0,), max_concurrent=1)
     claim(folder, seeds=(0, 1))
-    assert len(json.loads((folder / "sweep.json").read_text())["cells"]) == 30
+    assert len(json.loads((folder / "sweep.json").read_text())["cells"]) == 40
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_a_plan_says_what_and_where_and_leaves_nothing_behind(tmp_path: Path) ->
     with console.capture() as shown:
         print_plan(sweep, console)
     text = " ".join(shown.get().split())
-    assert "15: mca, zorro, eao x sparsity 0, 0.2, 0.4, 0.6, 0.8 x seed 0" in text
-    assert "0 finished, 15 to train" in text
+    assert "20: mca, zorro, eao, cbmf x sparsity 0, 0.2, 0.4, 0.6, 0.8 x seed 0" in text
+    assert "0 finished, 20 to train" in text
     assert f"results/{sweep.name}" in text
     assert "s3://bucket/x" in text
     assert list(tmp_path.iterdir()) == []
