@@ -45,6 +45,7 @@ LARGEST = 1.7976931348623157e308
 KEY, KIND, SWEEP, PART_OF = "raymm.cell_key", "raymm.kind", "raymm.sweep", "raymm.part_of."
 MODEL, SPARSITY, SEED = "raymm.model", "raymm.sparsity", "raymm.seed"
 DATASET, REASON, CURVE = "raymm.dataset", "raymm.reason", "raymm.curve"
+TASK, OF_CELL = "raymm.task", "raymm.of_cell"
 PARENT = "mlflow.parentRunId"
 STATUS_OF = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
@@ -206,6 +207,55 @@ class Tracker:
         self._client.set_tag(run_id, REASON, result.reason[:4000])
         self._client.set_terminated(run_id, STATUS_OF[result.status])
 
+    @_told
+    def cell_of(self, run: str) -> str | None:
+        """The cell key of a run: of its id, or the key itself; None if no cell has such a run."""
+        if not run.isalnum():  # neither an id nor a key, and it would break the query
+            return None
+        for having in (f"attributes.run_id = '{run}'", f"tags.`{KEY}` = '{run}'"):
+            found = next(self._all_runs(f"tags.`{KIND}` = 'cell' and {having}"), None)
+            if found is not None:
+                key: str = found.data.tags[KEY]
+                self._runs[key] = found.info.run_id
+                return key
+        return None
+
+    @_told
+    def log_task(
+        self,
+        key: str,
+        task: str,
+        metrics: Mapping[str, float],
+        curves: Mapping[str, Mapping[int, float]],
+        files: Mapping[str, str],
+    ) -> str:
+        """Record a task that a cell's model was evaluated on, in a run of its own below the cell's.
+
+        A task that is evaluated again has a new run: nothing that was recorded changes.
+
+        Args:
+            key: of a cell that `cell_of` or `finished` has found.
+            task: its name.
+            metrics: under their stable names.
+            curves: metric -> step -> value.
+            files: name -> text, kept as artifacts.
+
+        Returns:
+            The run's id.
+        """
+        tags = {KIND: "task", TASK: task, OF_CELL: key, DATASET: self.dataset, **_commit()}
+        tags[PARENT] = self._runs[key]
+        run_id: str = self._client.create_run(
+            self._experiment, tags=tags, run_name=f"{task} {self.dataset}"
+        ).info.run_id
+        points = [(name, value, 0) for name, value in metrics.items()]
+        points += [(n, value, step) for n, curve in curves.items() for step, value in curve.items()]
+        self._log_points(run_id, points)
+        for name, text in files.items():
+            self._client.log_text(run_id, text, name)
+        self._client.set_terminated(run_id, STATUS_OF["finished"])
+        return run_id
+
     def _open(self) -> tuple[str, str]:
         if self._sweep is None:
             raise TrackingError("No sweep is open in the tracker. Call open_sweep first.")
@@ -280,12 +330,15 @@ class Tracker:
         self._client.log_batch(run_id, params=params)
 
     def _log_metrics(self, key: str, points: Sequence[tuple[str, float, int]]) -> None:
+        self._log_points(self._runs[key], points)
+
+    def _log_points(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, step) for name, value, step in points]
         for first in range(0, len(metrics), BATCH):
-            self._client.log_batch(self._runs[key], metrics=metrics[first : first + BATCH])
+            self._client.log_batch(run_id, metrics=metrics[first : first + BATCH])
 
 
 def _check_reachable(uri: str) -> None:
