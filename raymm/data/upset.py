@@ -17,7 +17,7 @@ INK, FAINT, BLUE = "#222222", "#d9d9d9", "#3b6ea5"
 
 
 def combinations(presence: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """The combinations of modalities that occur, the most frequent first, and how often.
+    """The combinations of modalities that occur and how often: the most frequent, then the larger.
 
     Args:
         presence: (samples, modalities) which sample has which.
@@ -26,7 +26,7 @@ def combinations(presence: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArra
         (combinations, modalities) and (combinations,).
     """
     rows, counts = np.unique(presence, axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
+    order = np.lexsort((-rows.sum(axis=1), -counts))
     return rows[order], counts[order].astype(np.int64)
 
 
@@ -40,6 +40,7 @@ def upset_plot(names: Sequence[str], presence: NDArray[np.bool_], kind: str = "p
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows, counts = combinations(presence)
     rest = int(counts[COMBINATIONS_SHOWN:].sum())
@@ -63,7 +64,9 @@ def upset_plot(names: Sequence[str], presence: NDArray[np.bool_], kind: str = "p
             xytext=(0, 2), textcoords="offset points",
         )  # fmt: skip
     bars.set_ylim(0, 1.3 * most)
-    bars.set_ylabel("samples with just these")
+    bars.set_ylabel("samples with just these", fontsize=9)
+    bars.tick_params(axis="y", labelsize=8)
+    bars.yaxis.set_major_locator(MaxNLocator(integer=True))
     bars.set_xticks([])
     more = f" ({rest:,} samples in rarer ones)" if rest else ""
     bars.set_title(f"{len(presence):,} samples by the modalities they have{more}", fontsize=9)
@@ -78,7 +81,8 @@ def upset_plot(names: Sequence[str], presence: NDArray[np.bool_], kind: str = "p
     dots.set_xlim(bars.get_xlim())
     dots.set_ylim(-0.6, len(names) - 0.4)
     dots.set_xticks([])
-    dots.set_yticks(heights, names, fontsize=8)
+    dots.set_yticks(heights, names, fontsize=9)
+    dots.tick_params(axis="y", length=0)
 
     totals = presence.sum(axis=0)
     sizes.barh(heights, totals, color=BLUE, height=0.55)

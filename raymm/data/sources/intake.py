@@ -77,7 +77,7 @@ class Intake:
         max_length: int | None = None,
         filler: float | None = None,
     ) -> None:
-        """Begin the modality.
+        """Make ready; the modality begins with the first sample that has it.
 
         Args:
             writer: where it goes.
@@ -88,14 +88,13 @@ class Intake:
             filler: a number that stands for a missing value.
         """
         self.name, self.kind, self.counts = name, kind, Counts()
-        self._writer, self._width = writer, len(columns)
+        self._writer, self._columns, self._width = writer, tuple(columns), len(columns)
         self._max_length, self._filler = max_length, filler
         self.ids: list[str] = []
         """Samples that have it, so far."""
         self._held_ids: list[str] = []
         self._held: list[NDArray[np.float32]] = []
         self._size = 0
-        writer.modality(name, kind, columns)
 
     def add(self, sample: str, values: NDArray[np.generic], where: str) -> None:
         """Take up one sample.
@@ -148,6 +147,8 @@ class Intake:
     def flush(self) -> None:
         """Write what is held."""
         if self._held_ids:
+            if not self.ids:
+                self._writer.modality(self.name, self.kind, self._columns)
             lengths = [len(part) for part in self._held]
             values = np.concatenate(self._held)
             sequence = self.kind == "sequence"
@@ -159,6 +160,9 @@ class Intake:
         """Write the rest, and tell what was found."""
         self.flush()
         counts, name = self.counts, self.name
+        if not counts.samples:
+            notes.warn(f"{name}: no sample has a value, the modality is left out.")
+            return counts
         kind = (
             f"vectors of {self._width:,}" if self.kind == "sequence" else f"{self._width:,} columns"
         )

@@ -190,7 +190,7 @@ def _write(patients: Mapping[str, Patient], writer: Writer, notes: Notes) -> dic
             if row is not None:
                 intake.add(record, np.array([row]), f"record {record}")
         counts[name] = intake.finish(notes).samples
-    return counts
+    return {name: count for name, count in counts.items() if count}
 
 
 def _row(patient: Patient, modality: str) -> list[float] | None:
