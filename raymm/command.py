@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 from rich.console import Console
@@ -18,6 +18,9 @@ from raymm.sweep.cells import CellResult
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep, print_plan
 from raymm.sweep.settings import SweepSettings
 from raymm.tracking import without_credentials
+
+if TYPE_CHECKING:
+    from raymm.sweep.search.run import Found, Search
 
 DONE, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 CLOSED = {DONE: "FINISHED", SOME_FAILED: "FAILED", INTERRUPTED: "KILLED"}
@@ -86,16 +89,54 @@ def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console:
         )
     console.print(summary_table(results))
     console.print(f"results  {sweep.folder}/report.html", soft_wrap=True, highlight=False)
-    console.print(f"MLflow   {sweep.tracker.ui_command}", soft_wrap=True, highlight=False)
     status = exit_status(results)
+    failed = sum(result.status == "failed" for result in results)
+    _close(sweep, status, failed, command, console)
+    return status
+
+
+def conclude_search(search: Search, found: Found, command: str, console: Console) -> int:
+    """Write a search's report, say what is best and where it is; returns the exit status."""
+    from raymm.report.search import best_table
+    from raymm.report.search_write import write_search_report
+    from raymm.sweep.environment import environment
+    from raymm.sweep.search.storage import dashboard_command
+
+    sweep, settings = search.sweep, search.settings
+    goals = settings.goals(sweep.dataset)
+    write_search_report(
+        found.trials,
+        found.best,
+        goals,
+        settings.spaces(sweep.dataset),
+        sweep.folder,
+        name=sweep.name,
+        command=command,
+        settings=shareable(settings),
+        environment=environment(),
+    )
+    console.print(best_table(found.best, goals))
+    status = INTERRUPTED if found.open else SOME_FAILED if found.failed else DONE
+    conclusion = {
+        "results": f"{sweep.folder}/report.md",
+        "studies": dashboard_command(search.address),
+        "grid": f"python sweeps/sparsity_grid.py --from-search {sweep.name} ...",
+    }
+    for what, where in conclusion.items():
+        console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False)
+    _close(sweep, status, len(found.failed), command, console)
+    return status
+
+
+def _close(sweep: Sweep, status: int, failed: int, command: str, console: Console) -> None:
+    """Say where everything is and how to go on; close the sweep's run."""
+    console.print(f"MLflow   {sweep.tracker.ui_command}", soft_wrap=True, highlight=False)
     sweep.tracker.close_sweep(CLOSED[status])
     if status == INTERRUPTED:
         console.print(f"Interrupted. The same command goes on: {command}", soft_wrap=True)
     elif status == SOME_FAILED:
-        failed = sum(result.status == "failed" for result in results)
         text = f"{failed} cell(s) failed; tracebacks in {sweep.folder}/failures.log"
         console.print(text, style="red", soft_wrap=True)
-    return status
 
 
 def exit_status(results: Sequence[CellResult]) -> int:

@@ -60,6 +60,10 @@ class CellResult:
     curve: tuple[Mapping[str, float], ...] = ()
 
     def scored(self, split: Literal["validation", "test"]) -> bool:
-        """Whether it has the metrics of a split."""
-        prefix = "val/" if split == "validation" else ""
-        return self.status == "finished" and f"{prefix}uniformity/fusion" in self.metrics
+        """Whether it is finished, and has the metrics of a split."""
+        of_validation = {name for name in self.metrics if name.startswith("val/")}
+        if split == "validation":
+            return self.status == "finished" and bool(of_validation)
+        # Those of the test split have the same names without the prefix.
+        lacking = {name.removeprefix("val/") for name in of_validation} - self.metrics.keys()
+        return self.status == "finished" and not lacking

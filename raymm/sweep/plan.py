@@ -87,10 +87,15 @@ def prepare_sweep(settings: SweepSettings) -> Sweep:
         settings=settings,
         dataset=dataset,
         cells=cells,
-        finished=tracker.finished(cells),
+        finished=scored_on_test(tracker.finished(cells)),
         folder=folder,
         tracker=tracker,
     )
+
+
+def scored_on_test(results: Mapping[str, CellResult]) -> dict[str, CellResult]:
+    """Those that need nothing more; a search leaves cells that only validation has scored."""
+    return {key: result for key, result in results.items() if result.scored("test")}
 
 
 def claim_places(sweep: Sweep) -> None:

@@ -36,5 +36,6 @@ def _dominates(one: TrialRecord, other: TrialRecord, goals: Sequence[Objective])
 def _costs(trial: TrialRecord, goals: Sequence[Objective]) -> tuple[float, ...]:
     """The trial's values, turned so that less is better."""
     return tuple(
-        -trial.values[goal.metric] if goal.maximise else trial.values[goal.metric] for goal in goals
+        -trial.objectives[goal.metric] if goal.maximise else trial.objectives[goal.metric]
+        for goal in goals
     )

@@ -45,10 +45,13 @@ class Conductor:
         studies: one for each condition.
         known: looks up what the ledger has of cells: those of a trial that was interrupted, or that
             another sweep has trained.
+        tell: hears in one line what came of each trial.
     """
 
-    def __init__(self, studies: Sequence[ConditionStudy], known: Known) -> None:
-        self._known = known
+    def __init__(
+        self, studies: Sequence[ConditionStudy], known: Known, tell: Callable[[str], None]
+    ) -> None:
+        self._known, self._tell = known, tell
         self._turn = deque(studies)
         self._resumed = deque(
             _Judged(study, trial) for study in studies for trial in study.resumed()
@@ -56,22 +59,39 @@ class Conductor:
         self._trials: dict[str, _Judged] = {}
         self._scored: dict[str, ConditionStudy] = {}
         self._why: dict[str, str] = {}
+        self._put_back: list[Deal] = []
+        self._wanted: set[str] = set()
         self.test_results: dict[str, CellResult] = {}
         self.cells_per_deal = max(len(study.settings.seeds) for study in studies)
+        self.at_most = self._count()
 
     @property
     def exhausted(self) -> bool:
-        """Whether every condition has its trials and its best one's score."""
-        return not self._turn
+        """Whether all trials and all scores are dealt."""
+        return not (self._turn or self._put_back)
 
-    @property
-    def at_most(self) -> int:
+    def _count(self) -> int:
         """Cells of the trials to come, and of those that will be scored on test."""
         trials = sum(study.left + 1 for study in self._turn)
         return (trials + len(self._resumed)) * self.cells_per_deal
 
+    @property
+    def done(self) -> bool:
+        """Whether every condition has all its trials, and its best one's score."""
+        scored = all(self.test_results.get(key) for key in self._wanted)
+        return self.exhausted and not self._trials and scored
+
     def next(self) -> Deal | None:
         """A trial that was left half done, else the next of the condition whose turn it is."""
+        deal = self._put_back.pop() if self._put_back else self._next()
+        self.at_most = self._count()
+        return deal
+
+    def put_back(self, deal: Deal) -> None:
+        """Deal again first what was only looked at."""
+        self._put_back.append(deal)
+
+    def _next(self) -> Deal | None:
         while self._resumed:
             deal = self._begin(self._resumed.popleft())
             if deal is not None:
@@ -151,6 +171,7 @@ class Conductor:
 
     def _end(self, name: str, judged: _Judged, reason: str) -> list[Cell]:
         del self._trials[name]
+        self._tell(f"{name}: {judged.study.ended(judged.trial.number)}")
         done = judged.results.keys() | judged.trained
         rest = [cell for cell in judged.trial.cells if cell.key not in done]
         self._why |= {cell.key: reason for cell in rest}
@@ -165,6 +186,7 @@ class Conductor:
         known = self._known(trial.cells)
         scored = {key: result for key, result in known.items() if result.scored("test")}
         self.test_results |= scored
+        self._wanted |= {cell.key for cell in trial.cells}
         missing = tuple(cell for cell in trial.cells if cell.key not in scored)
         if not missing:
             return None

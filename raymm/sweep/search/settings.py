@@ -27,23 +27,11 @@ from raymm.sweep.search.strategy import (
     check_pruner,
     check_sampler,
 )
+from raymm.sweep.search.trials import Condition
 from raymm.sweep.settings import SweepSettings
 
 TRIALS = 12
 """Trials of a condition where nothing is said of it."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What a study belongs to: a model at a modal sparsity."""
-
-    model: str
-    sparsity: float
-
-    @property
-    def title(self) -> str:
-        """Name for people: "mca S=0.6"."""
-        return f"{self.model} S={self.sparsity:g}"
 
 
 @dataclass(frozen=True, kw_only=True)

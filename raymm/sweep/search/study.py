@@ -14,19 +14,25 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from raymm.config import to_dict
 from raymm.data.dataset import Dataset
-from raymm.errors import ConfigError, SweepError
-from raymm.science import SCIENCE_VERSION
+from raymm.errors import ConfigError
 from raymm.sweep.cells import Cell
 from raymm.sweep.search import trials as known
+from raymm.sweep.search.best import chosen
+from raymm.sweep.search.identity import IDENTITY, check_identity, identity, study_name
 from raymm.sweep.search.objective import Objective
-from raymm.sweep.search.settings import Condition, SearchSettings
-from raymm.sweep.search.space import Params, Space, space_words
-from raymm.sweep.search.strategy import all_points, make_pruner, make_sampler, trial_seed
-from raymm.sweep.search.trials import SearchTrial, TrialRecord
+from raymm.sweep.search.settings import SearchSettings
+from raymm.sweep.search.space import Params, Space
+from raymm.sweep.search.strategy import (
+    all_points,
+    make_pruner,
+    make_sampler,
+    params_text,
+    trial_seed,
+)
+from raymm.sweep.search.trials import Condition, SearchTrial, TrialRecord
 
-IDENTITY, CELLS, REASON = "raymm", "cells", "reason"
+CELLS, REASON = "cells", "reason"
 DEFAULT, FOR_GOOD, RETRIES, COPY_OF = "default", "for_good", "retries", "copy_of"
 STATES: Mapping[TrialState, known.TrialState] = {
     TrialState.COMPLETE: "complete",
@@ -73,12 +79,11 @@ class ConditionStudy:
         self._claim()
         self._copies: dict[int, list[int]] = {}
         self._enqueue()
-        self._left = self._wanted - len(self._ended_or_running())
 
     @property
     def left(self) -> int:
         """Trials still to be asked for."""
-        return self._left
+        return max(0, self._wanted - len(self._ended_or_running()))
 
     def last_epoch(self, number: int) -> int:
         """The last epoch reported of a trial; 0 if there is none."""
@@ -100,8 +105,7 @@ class ConditionStudy:
 
         A point that was tried already takes over what came of it, and the next is asked for.
         """
-        while self._left > 0:
-            self._left -= 1
+        while self.left:
             number = len(self._trials())
             seed = trial_seed(self.settings.sampler_seed, self.name, number)
             self._study.sampler = make_sampler(self.settings.sampler, seed, self._wanted)
@@ -121,10 +125,11 @@ class ConditionStudy:
         Args:
             epochs: what the pruner goes by, by epoch; those that are known are passed over.
         """
-        if len(self.goals) > 1:
-            return False
         trial_id = self._trial_id(number)
-        seen = self._storage.get_trial(trial_id).intermediate_values
+        trial = self._storage.get_trial(trial_id)
+        if len(self.goals) > 1 or trial.state.is_finished():
+            return False
+        seen = trial.intermediate_values
         for epoch in sorted(epochs.keys() - seen.keys()):
             value = epochs[epoch]
             self._storage.set_trial_intermediate_value(trial_id, epoch, self._turned(value))
@@ -144,14 +149,11 @@ class ConditionStudy:
             reason = f"{', '.join(absent)} does not exist for one of its cells"
             self.fail(number, reason, for_good=True)
             return
-        for each in self._with_copies(number):
-            self._study.tell(each, values=values)
+        self._settle(number, TrialState.COMPLETE, values)
 
     def prune(self, number: int, reason: str) -> None:
         """End a trial that the pruner has given up."""
-        for each in self._with_copies(number):
-            self._say(each, REASON, reason)
-            self._study.tell(each, state=TrialState.PRUNED)
+        self._settle(number, TrialState.PRUNED, said={REASON: reason})
 
     def fail(self, number: int, reason: str, *, for_good: bool) -> None:
         """End a trial that has no result.
@@ -160,10 +162,17 @@ class ConditionStudy:
             for_good: it would fail again. If not, the search tries the point anew when it is
                 started again.
         """
-        for each in self._with_copies(number):
-            self._say(each, REASON, reason[:1000])
-            self._say(each, FOR_GOOD, for_good)
-            self._study.tell(each, state=TrialState.FAIL)
+        said = {REASON: reason[:1000], FOR_GOOD: for_good}
+        self._settle(number, TrialState.FAIL, said=said)
+
+    def ended(self, number: int) -> str:
+        """What came of a trial, in a few words."""
+        record = _record(self, self._trial(number))
+        values = ", ".join(f"{metric} {value:.4g}" for metric, value in record.objectives.items())
+        best = chosen(self.records(), self.goals)
+        first = " (best so far)" if best is not None and best.number == number else ""
+        what = f"{values}{first}" if values else f"{record.state}: {record.reason}"
+        return f"{what}  {params_text(record.params)}"
 
     def records(self) -> list[TrialRecord]:
         """All trials that were begun, by number; one that was tried anew is left out."""
@@ -187,30 +196,12 @@ class ConditionStudy:
 
     def _claim(self) -> None:
         """Say whose study it is, or make sure that it is this search's."""
-        identity = self._identity()
+        own = identity(self.settings, self._dataset, self.condition)
         there = self._study.user_attrs.get(IDENTITY)
         if there is None and not self._trials():
-            self._study.set_user_attr(IDENTITY, identity)
-        elif there != identity:
-            raise SweepError(
-                f"The study '{self.name}' is there already, of another search: "
-                f"{_difference(there, identity)}. Give another --name or --studies."
-            )
-
-    def _identity(self) -> dict[str, Any]:
-        """All that makes trials comparable; how many there are and what suggests them does not."""
-        settings = to_dict(self._cells({})[0].config)
-        del settings["data"]["dataset"], settings["train"]["seed"]
-        for group in ("model", "loss", "train"):
-            settings[group] = {k: v for k, v in settings[group].items() if k not in self.space}
-        return {
-            "data": self._dataset.fingerprint,
-            "settings": settings,
-            "space": space_words(self.space),
-            "objective": [goal.metric for goal in self.goals],
-            "seeds": list(self.settings.seeds),
-            "science": SCIENCE_VERSION,
-        }
+            self._study.set_user_attr(IDENTITY, own)
+        else:
+            check_identity(self.name, there, own)
 
     def _enqueue(self) -> None:
         """Queue what is to be tried before a sampler is asked: the preset, a grid's points, and
@@ -281,8 +272,19 @@ class ConditionStudy:
         complete = earlier.state is TrialState.COMPLETE
         self._study.tell(number, earlier.values if complete else None, state=earlier.state)
 
-    def _with_copies(self, number: int) -> list[int]:
-        return [number, *self._copies.pop(number, [])]
+    def _settle(
+        self,
+        number: int,
+        state: TrialState,
+        values: Sequence[float] | None = None,
+        said: Mapping[str, object] | None = None,
+    ) -> None:
+        """End a trial and its copies, unless another driver has."""
+        for each in (number, *self._copies.pop(number, [])):
+            if not self._trial(each).state.is_finished():
+                for name, value in (said or {}).items():
+                    self._say(each, name, value)
+                self._study.tell(each, values, state=state)
 
     def _dealt(self, trial: FrozenTrial, cells: tuple[Cell, ...]) -> SearchTrial:
         self._say(trial.number, CELLS, [cell.key for cell in cells])
@@ -304,11 +306,6 @@ class ConditionStudy:
         self._storage.set_trial_user_attr(self._trial_id(number), name, value)
 
 
-def study_name(search: str, condition: Condition) -> str:
-    """Name of a condition's study."""
-    return f"{search}/{condition.title}"
-
-
 def _record(study: ConditionStudy, trial: FrozenTrial) -> TrialRecord:
     seconds = None
     if trial.datetime_start is not None and trial.datetime_complete is not None:
@@ -320,7 +317,7 @@ def _record(study: ConditionStudy, trial: FrozenTrial) -> TrialRecord:
         number=trial.number,
         state=STATES[trial.state],
         params=dict(trial.params),
-        values=dict(zip(metrics, trial.values, strict=True)) if complete else {},
+        objectives=dict(zip(metrics, trial.values, strict=True)) if complete else {},
         epochs={e: study.turned_back(v) for e, v in sorted(trial.intermediate_values.items())},
         is_default=bool(trial.user_attrs.get(DEFAULT)),
         reason=str(trial.user_attrs.get(REASON, "")),
@@ -340,16 +337,3 @@ def _point(trial: FrozenTrial) -> dict[str, Any]:
 
 def _mean(metric: str, cells: Sequence[Mapping[str, float]]) -> float:
     return math.fsum(cell.get(metric, math.nan) for cell in cells) / len(cells)
-
-
-def _difference(there: Mapping[str, Any] | None, here: Mapping[str, Any]) -> str:
-    if there is None:
-        return "it was not made by raymm"
-    changed = [name for name in here if there.get(name) != here[name]]
-    shown = ("space", "objective", "seeds")
-    return "; ".join(
-        f"{name} is {there.get(name)} there, {here[name]} here"
-        if name in shown
-        else f"its {name} differ(s)"
-        for name in changed
-    )

@@ -7,9 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from raymm.sweep.cells import Cell
-from raymm.sweep.search.settings import Condition
 
 TrialState = Literal["complete", "pruned", "failed", "running"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a study belongs to: a model at a modal sparsity."""
+
+    model: str
+    sparsity: float
+
+    @property
+    def title(self) -> str:
+        """Name for people: "mca S=0.6"."""
+        return f"{self.model} S={self.sparsity:g}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class TrialRecord:
     Attributes:
         number: within its condition, from 0.
         params: what was searched.
-        values: the objectives' means over the seeds, by metric; empty unless complete.
+        objectives: their means over the seeds, by metric; empty unless complete.
         epochs: mean over the seeds of what the pruner goes by, by epoch.
         is_default: whether it is the preset as it is.
         reason: why it failed or was pruned.
@@ -45,7 +57,7 @@ class TrialRecord:
     number: int
     state: TrialState
     params: Mapping[str, Any]
-    values: Mapping[str, float] = field(default_factory=dict)
+    objectives: Mapping[str, float] = field(default_factory=dict)
     epochs: Mapping[int, float] = field(default_factory=dict)
     is_default: bool = False
     reason: str = ""

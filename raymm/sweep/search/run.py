@@ -1,0 +1,205 @@
+"""A search from its settings to what it has found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+from rich.console import Console
+from rich.table import Table
+
+from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.plan import Sweep, claim_places, prepare_sweep
+from raymm.sweep.search.best import chosen, pareto
+from raymm.sweep.search.best_file import Best, write_best
+from raymm.sweep.search.conductor import Conductor
+from raymm.sweep.search.identity import IDENTITY, check_identity, identity, study_name
+from raymm.sweep.search.settings import SearchSettings
+from raymm.sweep.search.space import space_words
+from raymm.sweep.search.storage import dashboard_command, explained, open_storage, studies_address
+from raymm.sweep.search.study import ConditionStudy
+from raymm.sweep.search.trials import TrialRecord
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search and what is known of it before it runs.
+
+    Attributes:
+        sweep: its places; its cells are those of the preset.
+        address: of the studies.
+        begun: trials that each condition's study has already, by state ("complete", ...).
+    """
+
+    sweep: Sweep
+    settings: SearchSettings
+    address: str
+    begun: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found.
+
+    Attributes:
+        trials: of all conditions.
+        best: of each condition that has a complete trial.
+        failed: cells that failed in this run.
+        open: whether trials or scores are still missing: it was interrupted.
+    """
+
+    trials: Sequence[TrialRecord]
+    best: Sequence[Best]
+    failed: Sequence[CellResult]
+    open: bool
+
+
+def prepare_search(settings: SearchSettings) -> Search:
+    """Find out what there is to do. Starts nothing and writes nothing.
+
+    Raises:
+        RaymmError: a setting, the data, a place or a study of the same name is at fault.
+    """
+    sweep = prepare_sweep(settings)
+    address = studies_address(settings.studies, sweep.folder)
+    storage = open_storage(address, make=False)
+    begun: dict[str, Mapping[str, int]] = {}
+    with explained(address):
+        for condition in settings.conditions:
+            name = study_name(sweep.name, condition)
+            own = identity(settings, sweep.dataset, condition)
+            begun[condition.title] = _begun(storage, name, own) if storage else {}
+    return Search(sweep, settings, address, begun)
+
+
+def _begun(storage: BaseStorage, name: str, own: Mapping[str, object]) -> dict[str, int]:
+    """Trials that a study has, by state; none if there is no such study."""
+    study = next((each for each in storage.get_all_studies() if each.study_name == name), None)
+    if study is None:
+        return {}
+    check_identity(name, study.user_attrs.get(IDENTITY), own)
+    trials = storage.get_all_trials(study._study_id, deepcopy=False)
+    states = [trial.state for trial in trials if trial.state is not TrialState.WAITING]
+    return {state.name.lower(): states.count(state) for state in dict.fromkeys(states)}
+
+
+def print_search(search: Search, console: Console) -> None:
+    """Show what the search would do. Starts nothing and writes nothing."""
+    sweep, settings = search.sweep, search.settings
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    samples = f"{sweep.dataset.name}: {len(sweep.dataset.ids):,} samples"
+    spaces = settings.spaces(sweep.dataset)
+    trials = {model: settings.trials_of(space) for model, space in spaces.items()}
+    wanted = sum(trials[condition.model] for condition in settings.conditions)
+    table.add_row("search", sweep.name)
+    table.add_row("data", samples)
+    table.add_row("conditions", f"{len(settings.conditions)}: {settings.summary()}")
+    table.add_row(
+        "trials",
+        f"{wanted} in all, {max(trials.values())} for each condition, of {len(settings.seeds)} "
+        f"seed(s): {wanted * len(settings.seeds)} cells at most",
+    )
+    for title, states in search.begun.items():
+        if states:
+            counts = ", ".join(f"{count} {state}" for state, count in states.items())
+            table.add_row("", f"{title}: {counts}")
+    for model, space in spaces.items():
+        words = "  ".join(f"{name} {word}" for name, word in space_words(space).items())
+        table.add_row("space", f"{model}: {words}")
+    goals = settings.goals(sweep.dataset)
+    table.add_row("objective", ", ".join(f"{goal.direction} {goal.metric}" for goal in goals))
+    table.add_row("sampler", settings.sampler)
+    pruned = "" if settings.pruner == "none" else f", by {settings.prune_on}"
+    table.add_row("pruner", settings.pruner + pruned)
+    table.add_row("results", str(sweep.folder))
+    table.add_row("studies", dashboard_command(search.address))
+    table.add_row("checkpoints", sweep.storage)
+    table.add_row("MLflow", sweep.tracker.ui_command)
+    console.print(table)
+
+
+def run_search(search: Search, console: Console) -> Found:
+    """Go on with the search to its end, and write `best.json`.
+
+    Raises:
+        SweepError: a place cannot be written, or the cluster cannot hold a single cell.
+        TrackingError: the tracking store went away.
+    """
+    claim_places(search.sweep)
+    storage = open_storage(search.address, make=True)
+    assert storage is not None
+    with explained(search.address):
+        sweep, settings = search.sweep, search.settings
+        studies = [
+            ConditionStudy(sweep.name, condition, settings, sweep.dataset, storage)
+            for condition in settings.conditions
+        ]
+        conductor, failed = _conduct(search, studies, console)
+        trials = [record for study in studies for record in study.records()]
+        best = [found for study in studies if (found := _best(study, conductor)) is not None]
+    metrics = [goal.metric for goal in settings.goals(sweep.dataset)]
+    write_best(best, sweep.folder, name=sweep.name, dataset=sweep.dataset, objective=metrics)
+    return Found(trials, best, failed, open=not conductor.done)
+
+
+def _conduct(
+    search: Search, studies: Sequence[ConditionStudy], console: Console
+) -> tuple[Conductor, list[CellResult]]:
+    """Run the trials that are missing; returns their conductor, and the cells that failed."""
+    from raymm.sweep.progress import ProgressView, Standing
+    from raymm.sweep.record import Recorder
+    from raymm.sweep.runner import Job, open_record, pool_settings, train
+
+    # The cells of a search are those its trials need, the preset's among them: none is known yet.
+    sweep = dataclasses.replace(search.sweep, cells=(), finished={})
+    standing = Standing((), {})
+    with ProgressView(standing, console, each_cell=False) as view:
+
+        def known(cells: Sequence[Cell]) -> Mapping[str, CellResult]:
+            return sweep.tracker.finished(cells)
+
+        conductor = Conductor(studies, known, view.say)
+        standing.to_come = lambda: conductor.at_most
+        recorder = Recorder(sweep, standing, view)
+        deal = conductor.next()
+        if deal is None:
+            open_record(sweep)
+        else:
+            conductor.put_back(deal)
+            job = Job(pool_settings(sweep), conductor, search.settings.max_concurrent)
+            train(sweep, [job], recorder)
+    recorder.stop_the_rest()
+    return conductor, [each for each in standing.ended.values() if each.status == "failed"]
+
+
+def _best(study: ConditionStudy, conductor: Conductor) -> Best | None:
+    records = study.records()
+    trial = chosen(records, study.goals)
+    if trial is None:
+        return None
+    cells = study.trial(trial).cells
+    results = [conductor.test_results.get(cell.key) for cell in cells]
+    return Best(
+        trial=trial,
+        cells=cells,
+        default=next((r for r in records if r.is_default and r.state == "complete"), None),
+        pareto=tuple(each.number for each in pareto(records, study.goals)),
+        test=_means([result.metrics for result in results if result is not None], len(cells)),
+    )
+
+
+def _means(metrics: Sequence[Mapping[str, float]], cells: int) -> dict[str, float]:
+    """Mean of each metric of the test split over all cells; empty while one is not scored."""
+    if len(metrics) < cells or not all(metrics):
+        return {}
+    shared = set.intersection(*(set(each) for each in metrics))
+    return {
+        name: sum(each[name] for each in metrics) / cells
+        for name in sorted(shared)
+        if not name.startswith("val/")
+    }

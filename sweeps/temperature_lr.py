@@ -1,0 +1,34 @@
+"""Which temperature, learning rate and so on suit each model as modalities go missing?
+
+    python sweeps/temperature_lr.py                                # built-in data, minutes on a laptop
+    python sweeps/temperature_lr.py --plan                         # what that would search
+    python sweeps/temperature_lr.py --space temperature learning_rate=1e-4:0.1 width=16,32,64
+    python sweeps/temperature_lr.py --sampler gp --pruner asha --trials 40 --seeds 0 1
+    python sweeps/temperature_lr.py --objective val/uniformity/fusion val/alignment/mean
+    python sweeps/sparsity_grid.py --from-search digits-search     # the grid, with what was found
+
+One Optuna study for each model at each sparsity. The same command again goes on where it was.
+Every setting: --help.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from raymm.command import DONE, conclude_search, script
+from raymm.sweep.search.run import prepare_search, print_search, run_search
+from raymm.sweep.search.settings import SearchSettings
+
+
+def run(settings: SearchSettings, command: str, console: Console) -> int:
+    """Search, or only show what would be searched; returns the exit status."""
+    search = prepare_search(settings)
+    print_search(search, console)
+    if settings.plan:
+        return DONE
+    found = run_search(search, console)
+    return conclude_search(search, found, command, console)
+
+
+if __name__ == "__main__":
+    script(SearchSettings, "sweeps/temperature_lr.py", run)
