@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raymm.data.batch import Block
 from raymm.data.dataset import ModalitySpec
-from raymm.encoders.base import EncoderModule
+from raymm.data.sources.pairs.pairs import Item
+from raymm.encoders.base import Encoder, EncoderModule
 from raymm.encoders.load import load_encoder
 from raymm.errors import ConfigError
 
@@ -50,10 +52,9 @@ class StepEncoders(nn.Module):
                 "(raymm.encoders.raw)."
             )
         self.trained = trained
-        modules = [load_encoder(name, device="cpu").module() for name in names]
+        modules = [_module(load_encoder(name, device="cpu"), trained) for name in names]
         self.widths = [module.width for module in modules]
         self.encoders = nn.ModuleList(modules)
-        self.requires_grad_(trained)
         self.eval()
 
     def train(self, mode: bool = True) -> StepEncoders:
@@ -76,7 +77,24 @@ class StepEncoders(nn.Module):
     def _none(self, encoder: EncoderModule, block: Block) -> Tensor:
         """(0, width); the parameters take part, as data-parallel training wants."""
         nothing = torch.zeros(0, encoder.width, device=block.values.device)
-        return nothing + sum((p.sum() * 0 for p in encoder.parameters()), torch.zeros(()))
+        return nothing + sum(p.sum() * 0 for p in encoder.parameters() if p.requires_grad)
+
+
+def _module(encoder: Encoder, trained: bool) -> EncoderModule:
+    """An encoder's module; of its parameters, those are trained that its vectors depend on.
+
+    A checkpoint may bring parts that are not used, such as a pooler where tokens are averaged, and
+    data-parallel training waits for the gradient of whatever says that it is trained.
+    """
+    module = encoder.module().eval().requires_grad_(trained)
+    if trained:
+        example: Item = "a" if encoder.domain == "text" else np.zeros((32, 32, 3), np.uint8)
+        inputs = encoder.preprocess([example])
+        module(inputs.values, inputs.mask).sum().backward()
+        for parameter in module.parameters():
+            parameter.requires_grad_(parameter.grad is not None)
+            parameter.grad = None
+    return module
 
 
 def _inputs(block: Block) -> tuple[Tensor, Tensor | None]:
