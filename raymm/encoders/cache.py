@@ -1,0 +1,189 @@
+"""The embedding cache, made over a cluster with Ray Data: what `raymm embed` runs.
+
+Blocks of items go to actors that hold an encoder each, on GPUs where the cluster has any; each writes
+its blocks where the cache is to be, so what was computed is kept whatever happens to the run.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.data
+
+from raymm.data.sources.pairs.pairs import Item, Pairs
+from raymm.encoders.assemble import assemble, existing
+from raymm.encoders.base import Encoder
+from raymm.encoders.blocks import BlockFolder, compute
+from raymm.encoders.load import load_encoder
+from raymm.encoders.record import Record
+from raymm.encoders.work import Work, assigned, divided
+from raymm.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedSettings:
+    """How the work is spread."""
+
+    tokens: bool = False
+    """Token sequences instead of pooled vectors."""
+    pooling: str = "auto"
+    """How tokens become one vector: the model's own way, mean, cls or pooler."""
+    cpus_per_worker: float = 1
+    """CPUs of a worker that encodes on the CPU."""
+    workers: int | None = None
+    """Workers at most; None is as many as the cluster holds."""
+
+    def __post_init__(self) -> None:
+        if self.cpus_per_worker <= 0 or (self.workers is not None and self.workers < 1):
+            raise ConfigError(
+                f"cpus_per_worker = {self.cpus_per_worker}, workers = {self.workers}: give a positive "
+                "number of CPUs, and 1 worker or more."
+            )
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a run came to.
+
+    Attributes:
+        record: what the cache is made of.
+        computed: different items that were encoded by this run.
+        kept: different items that an earlier run had encoded.
+    """
+
+    record: Record
+    computed: int
+    kept: int
+
+
+Progress = Callable[[str, int, int], None]
+"""Told a modality, how many of its different items are done, and of how many."""
+
+
+def embed(
+    pairs: Pairs,
+    encoders: Sequence[tuple[str, str]],
+    to: str,
+    settings: EmbedSettings | None = None,
+    progress: Progress = lambda modality, done, total: None,
+) -> Embedded:
+    """Embed pairs into a packed data set, over the Ray that this process is connected to.
+
+    Args:
+        pairs: any set of pairs; files must be where the cluster's machines see them.
+        encoders: (modality, name of an encoder); a modality of "" stands for all that it can encode.
+        to: folder that all machines see, or an address such as s3://bucket/folder.
+        settings: how the work is spread.
+        progress: see `Progress`.
+
+    Raises:
+        DataError: something else is at `to` (other weights: both checksums are named), or too many
+            images do not decode.
+        ConfigError: an encoder is unknown or fits no modality.
+    """
+    chosen = settings or EmbedSettings()
+    loaded = [(modality, _on_driver(name, chosen)) for modality, name in encoders]
+    plan = assigned(pairs, loaded)
+    works = divided(pairs, plan, to, tokens=chosen.tokens)
+    total = sum(len(work.firsts) for work in works)
+    record = existing(to, [work.source for work in works])
+    if record is not None:
+        return Embedded(record, computed=0, kept=total)
+    kept = 0
+    for work in works:
+        missing = work.missing()
+        left = sum(place.stop - place.start for place in missing.values())
+        kept += len(work.firsts) - left
+        _compute(work, missing, chosen, progress)
+    return Embedded(assemble(pairs, works, to), computed=total - kept, kept=kept)
+
+
+def _on_driver(name: str, settings: EmbedSettings) -> Encoder:
+    """The encoder, for its checksum; it computes nothing here, so no GPU is taken."""
+    return load_encoder(name, pooling=settings.pooling, device="cpu")
+
+
+def _compute(
+    work: Work, missing: Mapping[int, slice], settings: EmbedSettings, progress: Progress
+) -> None:
+    """Compute the blocks that are missing."""
+    total = len(work.firsts)
+    done = total - sum(place.stop - place.start for place in missing.values())
+    progress(work.source.modality, done, total)
+    if not missing:
+        return
+    context = ray.data.DataContext.get_current()
+    shown = context.enable_progress_bars
+    context.enable_progress_bars = False  # the caller has its own
+    try:
+        rows = [{"number": n, "items": work.of_block(place)} for n, place in missing.items()]
+        blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
+        encoded = blocks.map_batches(
+            EncodeBlocks,
+            fn_constructor_args=(work.source.encoder, settings.pooling, work.source.weights,
+                                 work.folder.address, settings.tokens),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_workers(settings, len(rows))),
+            **_resources(settings),
+        )  # fmt: skip
+        for row in encoded.iter_rows():
+            done += int(row["items"])
+            progress(work.source.modality, done, total)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, (DataError, ConfigError)):
+            raise cause from error
+        raise
+    finally:
+        context.enable_progress_bars = shown
+
+
+def _resources(settings: EmbedSettings) -> dict[str, Any]:
+    """What a worker holds: a GPU where there is one."""
+    return {"num_gpus": 1} if _gpus() else {"num_cpus": settings.cpus_per_worker}
+
+
+def _workers(settings: EmbedSettings, blocks: int) -> int:
+    cpus = int(_amount("CPU") // settings.cpus_per_worker)
+    return max(1, min(settings.workers or blocks, _gpus() or cpus, blocks))
+
+
+def _gpus() -> int:
+    return int(_amount("GPU"))
+
+
+def _amount(resource: str) -> float:
+    """How much of a resource the cluster has."""
+    resources: Any = ray.cluster_resources  # Ray leaves it untyped
+    return float(resources().get(resource, 0))
+
+
+class EncodeBlocks:
+    """A worker: holds an encoder, and writes the blocks it is given."""
+
+    def __init__(self, name: str, pooling: str, weights: str, folder: str, tokens: bool) -> None:
+        """Load the encoder.
+
+        Raises:
+            DataError: it has other weights here than on the machine the run was started on.
+        """
+        self._encoder = load_encoder(name, pooling=pooling)
+        if self._encoder.checksum != weights:
+            raise DataError(
+                f"'{name}' has the weights {self._encoder.checksum} on {platform.node()} and {weights} "
+                "where the run was started. Give all machines the same."
+            )
+        self._folder, self._tokens = BlockFolder(folder), tokens
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[int]]:
+        """Encode the block of a batch and write it; returns how many items it has."""
+        done = []
+        for number, items in zip(batch["number"], batch["items"], strict=True):
+            block: list[Item] = list(items)
+            self._folder.write(int(number), compute(self._encoder, block, tokens=self._tokens))
+            done.append(len(block))
+        return {"items": done}
