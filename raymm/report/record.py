@@ -29,6 +29,7 @@ class SweepRecord:
         settings: of the sweep, nested or flat.
         environment: versions and machine.
         fingerprints: of the data, by name of the data set; empty where they are not recorded.
+        storage: root of the cells' folders, where it is known.
         cross: train sparsity x test sparsity, as of `raymm.report.cross.CROSS_COLUMNS`; or None.
         notes: sentences on what is left out, and why.
     """
@@ -41,6 +42,7 @@ class SweepRecord:
     settings: Mapping[str, object] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    storage: str | None = None
     cross: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
 
@@ -59,6 +61,7 @@ def record_of(
     environment: Mapping[str, str],
     samples: Samples | None = None,
     fingerprints: Mapping[str, str] | None = None,
+    storage: str | None = None,
     cross: pd.DataFrame | None = None,
 ) -> SweepRecord:
     """The record of a sweep whose results are at hand.
@@ -76,6 +79,7 @@ def record_of(
         settings=settings,
         environment=environment,
         fingerprints=fingerprints or {},
+        storage=storage,
         cross=cross,
         notes=notes,
     )

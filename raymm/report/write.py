@@ -13,6 +13,7 @@ from raymm.report.cross import read_cross
 from raymm.report.curves import loss_figure
 from raymm.report.evidence import Evidence, weigh
 from raymm.report.figures import FIGURE_4, FIGURE_5, FIGURE_6, image, sparsity_figure
+from raymm.report.folder import ABOUT, CURVES, about_text
 from raymm.report.kept import load_samples
 from raymm.report.latex import tables_text
 from raymm.report.markdown import report_text
@@ -22,7 +23,7 @@ from raymm.report.record import SweepRecord, record_of
 from raymm.report.tables import ordered_results, summary_frame
 from raymm.sweep.cells import CellResult
 
-PAGE, CURVES = "report.html", "curves.csv"
+PAGE, MARKDOWN = "report.html", "report.md"
 
 
 def write_report(
@@ -68,6 +69,7 @@ def write_report(
         environment=environment,
         samples=samples,
         fingerprints=fingerprints,
+        storage=storage,
         cross=read_cross(folder),
     )
     record = dataclasses.replace(record, notes=(*record.notes, *notes))
@@ -81,10 +83,12 @@ def write_record(
     search: Sequence[Markup] = (),
     advance: Callable[[int], None] = lambda cells: None,
 ) -> None:
-    """Write tables (CSV, LaTeX), figures 4 to 7 (PNG, SVG), `report.md` and `report.html`.
+    """Write tables (CSV, LaTeX), figures 4 to 7 (PNG, SVG), `report.md` and `report.html`, and
+    `report.json`, from which and the tables `raymm.report.folder` makes the record again.
 
     Each file is written aside and then renamed, so a reader never sees half of one. The same
-    record makes the same bytes. A figure that no cell has numbers for is left out, and so is a
+    record makes the same bytes. A `report.md` is not replaced if the record does not know the command
+    that made the sweep. A figure that no cell has numbers for is left out, and so is a
     table of samples where none were kept.
 
     Raises:
@@ -95,16 +99,19 @@ def write_record(
     for file, frame in _frames(evidence):
         _write(folder / file, frame.to_csv(index=False, lineterminator="\n").encode())
     figures = list(_draw(record, folder))
-    text = report_text(
-        record.cells,
-        evidence.comparisons,
-        figures,
-        name=record.name,
-        command=record.command,
-        settings=record.settings,
-        environment=record.environment,
-    )
-    _write(folder / "report.md", text.encode())
+    # An earlier version's folder does not say how it was made but in its report: leave that alone.
+    if record.command or not (folder / MARKDOWN).exists():
+        text = report_text(
+            record.cells,
+            evidence.comparisons,
+            figures,
+            name=record.name,
+            command=record.command,
+            settings=record.settings,
+            environment=record.environment,
+        )
+        _write(folder / MARKDOWN, text.encode())
+    _write(folder / ABOUT, about_text(record).encode())
     _write(folder / "tables.tex", tables_text(evidence).encode())
     _write(folder / PAGE, page_text(evidence, search).encode())
 

@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_files_are_there_and_none_is_left_aside(folder: Path) -> None:
     images = [f"{stem}.{kind}" for stem in FIGURES for kind in ("png", "svg")]
     tables = ["cells.csv", "comparisons.csv", "curves.csv", "summary.csv", "tables.tex"]
-    reports = ["report.html", "report.md"]
+    reports = ["report.html", "report.json", "report.md"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(images + tables + reports)
 
 
@@ -82,7 +82,7 @@ def test_the_same_results_make_the_same_bytes(tmp_path: Path) -> None:
     write(results, tmp_path / "one")
     write(random.Random(1).sample(results, len(results)), tmp_path / "other")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert len(names) == 15
+    assert len(names) == 16
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
