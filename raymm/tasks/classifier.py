@@ -72,7 +72,7 @@ def train_classifier(
     inputs: Inputs,
     labels: Mapping[str, Codes],
     settings: ClassifierSettings,
-    on_epoch: Callable[[int], None] = lambda epoch: None,
+    advance: Callable[[int], None] = lambda epochs: None,
 ) -> Classified:
     """Train all parameters of a module that need a gradient; score the last epoch's on the test split.
 
@@ -83,7 +83,7 @@ def train_classifier(
         inputs: what the module takes, for some positions of a split.
         labels: class codes (n,) of "train", "validation" and "test"; -1 is unlabelled and left out.
         settings: of the training.
-        on_epoch: called after each epoch.
+        advance: told that one more epoch is done.
 
     Raises:
         DataError: a split has no labelled sample.
@@ -122,7 +122,7 @@ def train_classifier(
             )
         if epoch % settings.every == 0:
             validation[epoch] = accuracy(module, inputs, labels, used, "validation")
-        on_epoch(epoch)
+        advance(1)
     return Classified(validation, accuracy(module, inputs, labels, used, "test"), tuple(losses))
 
 

@@ -39,6 +39,7 @@ class TaskResult:
         task: its name, as the command line has it.
         dataset: name of the data set.
         metrics: of the model evaluated, under stable names.
+        curves: metric -> step -> value, of the model evaluated.
         tables: with the baselines and the paper's figures.
         notes: what has to be known to read them.
     """
@@ -47,7 +48,13 @@ class TaskResult:
     dataset: str
     metrics: Mapping[str, float]
     tables: tuple[TaskTable, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+
+    def files(self) -> dict[str, str]:
+        """The tables as CSV and the notes as text, by file name."""
+        found = {f"{table.name}.csv": table.frame.to_csv() for table in self.tables}
+        return {**found, "notes.txt": "".join(f"{note}\n" for note in self.notes)}
 
 
 def compared(

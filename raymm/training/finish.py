@@ -11,36 +11,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from raymm.config import CellConfig, to_dict
+from raymm.data.dataset import Dataset
 from raymm.data.prepare import PreparedData
 from raymm.losses.gather import world_size
+from raymm.training.card import save_card
 from raymm.training.checkpoint import CheckpointStore
 from raymm.training.dispatch import Score
 from raymm.training.evaluate import embed_split, score_split
 from raymm.training.learner import Learner
 from raymm.training.resources import peak_memory_gib
 from raymm.training.samples import keep_samples
-from raymm.training.saved import save_card
 from raymm.training.state import Training
 
 EVALUATION_BATCH = 256
 """Samples embedded at a time after training; no gradient is kept, so more fit than in a step."""
 
 
-def finish(
-    training: Training, columns: Sequence[tuple[str, ...]], score: Score
-) -> dict[str, float]:
+def finish(training: Training, dataset: Dataset, score: Score) -> dict[str, float]:
     """Score the best epoch's weights, once, and keep them as a model that can be used again.
 
     Args:
         training: that has ended.
-        columns: names of each modality's columns.
+        dataset: that it was trained on.
         score: the split whose metrics are asked for.
 
     Returns:
@@ -69,7 +68,7 @@ def finish(
     result: dict[str, Any] = {"config": to_dict(cell), "scored": score, "metrics": metrics}
     if score == "validation":
         result["validation"] = metrics
-    save_card(training.store.folder, cell, prepared, columns)
+    save_card(training.store.folder, cell, prepared, dataset)
     training.store.finish(training.best, {**result, "curve": progress.curve})
     return metrics
 

@@ -79,7 +79,7 @@ def train_cell(
             last_saved = time.monotonic()
         if not _agreed(not _is_first() or on_epoch(report), device):
             return {}
-    return finish(training, [each.columns for each in dataset.modalities], score)
+    return finish(training, dataset, score)
 
 
 def _tell_epochs(result: Mapping[str, Any], on_epoch: Callable[[EpochReport], bool]) -> None:

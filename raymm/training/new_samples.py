@@ -26,11 +26,16 @@ Values: TypeAlias = (
 
 @dataclass(frozen=True)
 class Expected:
-    """What a model was trained on, modality by modality."""
+    """What a model was trained on, modality by modality.
+
+    Attributes:
+        any_length: whether sequences may be longer than those it was trained on.
+    """
 
     specs: tuple[ModalitySpec, ...]
     columns: tuple[tuple[str, ...], ...]
     scalings: tuple[Scaling | None, ...]
+    any_length: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -168,11 +173,6 @@ def _sequences(spec: ModalitySpec, values: Values) -> list[NDArray[np.float32]]:
                 f"{spec.name}: sequence {number} has the shape {part.shape}, wanted is (vectors, "
                 f"{spec.width})."
             )
-        if len(part) > spec.max_length:
-            raise DataError(
-                f"{spec.name}: sequence {number} has {len(part):,} vectors; the longest the model "
-                f"was trained on has {spec.max_length:,}. Shorten it."
-            )
         parts.append(part[:0] if np.isnan(part).all() else part)
     return parts
 
@@ -198,7 +198,7 @@ def _split(ids: NDArray[np.str_], modalities: Sequence[Modality], expected: Expe
     columns = []
     for index, (spec, scaling) in enumerate(zip(expected.specs, expected.scalings, strict=True)):
         modality = given.get(spec.name) or _absent(spec)
-        _check_fits(modality, spec)
+        _check_fits(modality, spec, expected.any_length)
         presence[modality.rows, index] = True
         row_of = np.full(len(ids), -1, dtype=np.int64)
         row_of[modality.rows] = np.arange(len(modality.rows))
@@ -223,13 +223,13 @@ def _absent(spec: ModalitySpec) -> Modality:
     return Modality(spec.name, spec.kind, rows, values, offsets, (), missing=False)
 
 
-def _check_fits(modality: Modality, spec: ModalitySpec) -> None:
+def _check_fits(modality: Modality, spec: ModalitySpec, any_length: bool) -> None:
     if (modality.kind, modality.width) != (spec.kind, spec.width):
         raise DataError(
             f"{spec.name} is a {modality.kind} of width {modality.width}; the model was trained on "
             f"a {spec.kind} of width {spec.width}."
         )
-    if modality.offsets is not None and len(modality.rows):
+    if modality.offsets is not None and len(modality.rows) and not any_length:
         longest = int(np.diff(modality.offsets).max())
         if longest > spec.max_length:
             raise DataError(

@@ -10,63 +10,33 @@ A cell's folder holds, besides `result.json`:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
-from raymm.config import CellConfig, from_dict, to_dict
-from raymm.data.dataset import Dataset, ModalitySpec, Task
-from raymm.data.prepared import PreparedData, Split
+from raymm.config import SMDF_MODELS
+from raymm.data.dataset import Dataset
+from raymm.data.prepared import Split
 from raymm.data.scaling import Scaling
-from raymm.errors import DataError, RaymmError
+from raymm.errors import DataError
 from raymm.models.base import FusionModel
 from raymm.models.build import build_model
-from raymm.science import SCIENCE_VERSION
+from raymm.training.card import CARD, SCALING, ModelCard, read_card
 from raymm.training.evaluate import embed_split
 
 if TYPE_CHECKING:
     from raymm.training.new_samples import Expected, Values
 
-CARD, WEIGHTS, SCALING = "model.json", "model.safetensors", "scaling.safetensors"
+WEIGHTS = "model.safetensors"
 MODEL_PREFIX = "model."
 """Of the weights in a learner, which also holds the loss's parameters."""
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a model is, without its weights.
-
-    Attributes:
-        config: of the cell that trained it.
-        specs: its modalities, in order.
-        columns: names of each modality's columns, or of its vectors' components.
-        label: name of the label its data set had; None if it had none, and then `task` is None too.
-        classes: class names in code order; empty for regression.
-        dataset, fingerprint: the data set it was trained on.
-        science_version: of the program that trained it.
-    """
-
-    config: CellConfig
-    specs: tuple[ModalitySpec, ...]
-    columns: tuple[tuple[str, ...], ...]
-    label: str | None
-    task: Task | None
-    classes: tuple[str, ...]
-    dataset: str
-    fingerprint: str
-    science_version: int = SCIENCE_VERSION
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the modalities, in order."""
-        return tuple(spec.name for spec in self.specs)
 
 
 @dataclass(frozen=True)
@@ -127,14 +97,24 @@ class SavedModel:
         Raises:
             DataError: it has none of them, or one of another kind or width.
         """
+        return self._embedded(self.split_of(dataset), batch_size)
+
+    def split_of(self, dataset: Dataset) -> Split:
+        """All samples of a data set as batches can be made of, standardised as in training.
+
+        Raises:
+            DataError: it has none of the model's modalities, or one of another kind or width.
+        """
         from raymm.training.new_samples import from_dataset
 
-        return self._embedded(from_dataset(dataset, self._expected()), batch_size)
+        return from_dataset(dataset, self._expected())
 
     def _expected(self) -> Expected:
         from raymm.training.new_samples import Expected
 
-        return Expected(self.card.specs, self.card.columns, self.scalings)
+        card = self.card
+        any_length = card.config.model.name not in SMDF_MODELS
+        return Expected(card.specs, card.columns, self.scalings, any_length)
 
     def _embedded(self, split: Split, batch_size: int) -> Embedded:
         names = self.card.names
@@ -146,41 +126,6 @@ class SavedModel:
             present=seen.embeddings.present.numpy(),
             names=tuple("+".join(names[each] for each in one) for one in self.model.members),
         )
-
-
-def save_card(
-    folder: str, cell: CellConfig, prepared: PreparedData, columns: Sequence[tuple[str, ...]]
-) -> None:
-    """Leave in a cell's folder what its weights need to be used again; before `result.json` is.
-
-    Args:
-        folder: local path or fsspec address.
-        prepared: what the cell was trained on.
-        columns: names of each modality's columns.
-    """
-    fs, root = fsspec.url_to_fs(folder)
-    fs.makedirs(root, exist_ok=True)
-    tensors: dict[str, Tensor] = {}
-    for index, column in enumerate(prepared.train.columns):
-        if column.scaling is not None:
-            parts = {"shift": column.scaling.shift, "factor": column.scaling.factor}
-            parts["bias"] = column.scaling.bias
-            tensors |= {f"{index}.{name}": part.contiguous() for name, part in parts.items()}
-    fs.pipe_file(f"{root}/{SCALING}", save(tensors))
-    card = {
-        "science_version": SCIENCE_VERSION,
-        "dataset": prepared.name,
-        "fingerprint": prepared.fingerprint,
-        "config": to_dict(cell),
-        "modalities": [
-            {**asdict(spec), "columns": list(names)}
-            for spec, names in zip(prepared.specs, columns, strict=True)
-        ],
-        "label": prepared.label,
-        "task": prepared.task,
-        "classes": list(prepared.classes),
-    }
-    fs.pipe_file(f"{root}/{CARD}", json.dumps(card, indent=1).encode())
 
 
 def load_model(folder: str) -> SavedModel:
@@ -225,7 +170,7 @@ def _built(
     scaling: Mapping[str, Tensor],
     metrics: Mapping[str, float],
 ) -> SavedModel:
-    read = _card(folder, card)
+    read = read_card(folder, card)
     model = build_model(read.specs, read.config.model, read.config.loss)
     own = {
         name.removeprefix(MODEL_PREFIX): tensor
@@ -241,32 +186,3 @@ def _built(
         for index in range(len(read.specs))
     )
     return SavedModel(read, scalings, model, metrics, folder)
-
-
-def _card(folder: str, card: Mapping[str, Any]) -> ModelCard:
-    version = card["science_version"]
-    if version != SCIENCE_VERSION:
-        raise DataError(
-            f"The model in {folder} was trained with science version {version} of the program, "
-            f"this is version {SCIENCE_VERSION}: its weights may mean something else here. Train "
-            "it again, or use the version that trained it."
-        )
-    try:
-        config = from_dict(CellConfig, card["config"], "model.json")
-    except RaymmError as error:
-        raise DataError(f"The settings of the model in {folder} cannot be read: {error}") from error
-    modalities: Sequence[Mapping[str, Any]] = card["modalities"]
-    return ModelCard(
-        config=config,
-        specs=tuple(
-            ModalitySpec(**{name: value for name, value in each.items() if name != "columns"})
-            for each in modalities
-        ),
-        columns=tuple(tuple(each["columns"]) for each in modalities),
-        label=card["label"],
-        task=card["task"],
-        classes=tuple(card["classes"]),
-        dataset=card["dataset"],
-        fingerprint=card["fingerprint"],
-        science_version=version,
-    )

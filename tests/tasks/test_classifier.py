@@ -47,7 +47,7 @@ def test_it_looks_at_validation_every_so_many_epochs_and_reports_the_last_for_th
     module = linear()
     found = train_classifier(module, inputs, LABELS, SETTINGS, epochs.append)
     assert list(found.validation) == [15, 30]
-    assert epochs == list(range(1, 41))
+    assert epochs == [1] * 40
     said = module(torch.from_numpy(FEATURES["test"])).argmax(dim=1).numpy()
     assert found.test == pytest.approx((said == LABELS["test"]).mean())
     assert found.loss[-1] < found.loss[0]

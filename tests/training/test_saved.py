@@ -164,7 +164,7 @@ def good() -> NDArray[np.float32]:
         ({"blood": pd.DataFrame(good(), columns=["na", "k", "ca", "mg"])}, "lacks the column 'ph'"),
         ({"blood": pd.DataFrame(good(), ["x", "x"])}, "several rows of sample 'x'"),
         ({"speech": [np.zeros((2, 9))]}, r"sequence 0 has the shape \(2, 9\)"),
-        ({"speech": [np.zeros((99, COMPONENTS))]}, "has 99 vectors; the longest"),
+        ({"speech": [np.zeros((99, COMPONENTS))]}, "sequences of up to 99 vectors; the longest"),
         ({"speech": pd.DataFrame(good())}, "is a sequence, but given as a frame"),
     ],
 )  # fmt: skip

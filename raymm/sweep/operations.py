@@ -1,0 +1,114 @@
+"""The sweep over CBMF's fusion operations: each aligns the same frozen encoders on the same pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from raymm.config import ATTENTION_OPERATIONS, FUSION_OPERATIONS, CellConfig, FusionOperation
+from raymm.data.dataset import Dataset
+from raymm.data.hashing import uniforms
+from raymm.errors import ConfigError, nearest
+from raymm.sweep.settings import SweepSettings
+
+DEFAULTS = {
+    "width": 512,
+    "epochs": 500,
+    "patience": 5,
+    "batch_size": 256,
+    "learning_rate": 1e-3,
+    "warmup_steps": 6,
+}
+"""What the sweep uses where neither a setting nor --preset paper says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperationSettings(SweepSettings):
+    """Train CBMF with every fusion operation on pairs, and compare their retrieval.
+
+    All operations see the token sequences of the frozen encoders: attention needs them, and so the
+    others see no less. A setting that shows None takes its value from --preset, or is this sweep's
+    own: width 512, batch 256, peak learning rate 0.001, early stopping after 5 epochs without a lower
+    validation loss, 500 at most.
+    """
+
+    AXES: ClassVar[tuple[str, ...]] = ("operations", "seeds")
+    KIND: ClassVar[str] = "fusion-operations"
+
+    dataset: str = "emoji"
+    """Pairs: the built-in ones (emoji), a folder of images and texts, or a folder of embeddings that
+    `raymm embed --tokens` has made."""
+    encoders: tuple[str, ...] = ("efficientnet-lite0", "minilm")
+    """Frozen encoders of the pairs, one for each modality."""
+    cache: str = "embeddings"
+    """Folder for the encoders' vectors, computed once."""
+    operations: tuple[FusionOperation, ...] = FUSION_OPERATIONS
+    """Fusion operations to compare."""
+    seeds: tuple[int, ...] = (0,)
+    """One training each: initial weights and the order of the samples."""
+    held_out: int | None = None
+    """Pairs to score retrieval on. Without it: --test-fraction if given, else 200."""
+    patience: int | None = None
+    """Epochs without a lower validation loss after which a training stops; 0 trains all epochs."""
+    soft_targets: bool = True
+    """The paper's targets (eq. 5); --no-soft-targets trains with plain InfoNCE."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for operation in self.operations:
+            if operation not in FUSION_OPERATIONS:
+                known = nearest(operation, FUSION_OPERATIONS)
+                raise ConfigError(f"There is no fusion operation '{operation}': {known}")
+        if self.held_out is not None and self.test_fraction is not None:
+            raise ConfigError(
+                f"--held-out {self.held_out} and --test-fraction {self.test_fraction:g} both say how "
+                "many pairs are scored. Give one of them."
+            )
+        if self.held_out is not None and self.held_out < 2:
+            raise ConfigError(f"--held-out {self.held_out} is out of range. Give 2 or more.")
+
+    def configs(self, dataset: Dataset) -> Iterator[CellConfig]:
+        """A cell for each operation and seed."""
+        pooled = [each.name for each in dataset.modalities if each.kind == "table"]
+        attention = [each for each in self.operations if each in ATTENTION_OPERATIONS]
+        if pooled and attention:
+            raise ConfigError(
+                f"{', '.join(attention)} choose among tokens, and {dataset.name} holds pooled vectors "
+                f"({', '.join(pooled)}). Embed with `raymm embed --tokens`, or give --operations "
+                "without attention."
+            )
+        values: dict[str, Any] = {} if self.preset == "paper" else DEFAULTS
+        chosen = {name: value for name, value in values.items() if getattr(self, name) is None}
+        if self.test_fraction is None:
+            chosen["test_fraction"] = fraction_for(
+                dataset, self.held_out or HELD_OUT, self.split_seed
+            )
+        targets = "soft" if self.soft_targets else "hard"
+        for operation in self.operations:
+            for seed in self.seeds:
+                varied = {"fusion_operation": operation, "seed": seed, "cbmf_targets": targets}
+                yield self.config(dataset, **{**chosen, **varied, "name": "cbmf"})
+
+
+HELD_OUT = 200
+
+
+def fraction_for(dataset: Dataset, count: int, split_seed: int) -> float:
+    """The test fraction with which just so many samples that have every modality are held out.
+
+    Whether a sample is held out is decided by its id; so the fraction lies between two samples.
+
+    Raises:
+        ConfigError: there are not enough samples.
+    """
+    whole = dataset.presence().all(axis=1)
+    if count >= int(whole.sum()) // 2:
+        raise ConfigError(
+            f"--held-out {count} of {int(whole.sum()):,} pairs in {dataset.name} leaves too few to "
+            "train on. Give less than half."
+        )
+    places = np.sort(uniforms(dataset.ids[whole], "split", split_seed))
+    return float((places[count - 1] + places[count]) / 2)

@@ -1,0 +1,184 @@
+"""A trained model with the frozen encoders before it: from texts and images to embeddings.
+
+Shapes: n items, d components of the model's embeddings, w of an encoder's vectors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raymm.data.dataset import Dataset, Modality, spans
+from raymm.data.sources.pairs.pairs import Domain, Items, Pairs
+from raymm.encoders.base import Encoder
+from raymm.encoders.embed import embed_pairs
+from raymm.errors import ConfigError, DataError
+from raymm.training.saved import SavedModel
+
+Vectors = NDArray[np.float32]
+Track: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Shows progress: a title and a total -> a context whose value is told how much more is done."""
+
+
+def untracked(title: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """Shows no progress."""
+    return nullcontext(lambda done: None)
+
+
+@dataclass(frozen=True)
+class TaskModel:
+    """A trained model and the encoders whose vectors it was trained on.
+
+    Attributes:
+        saved: the model.
+        encoders: modality of the model -> its encoder.
+        cache: folder of encoders' vectors, so that each is computed once.
+        name: for tables, as "CBMF-add".
+        track: shows progress.
+    """
+
+    saved: SavedModel
+    encoders: Mapping[str, Encoder]
+    cache: Path
+    name: str
+    track: Track = field(default=untracked)
+
+    def modalities(self, domain: Domain) -> tuple[str, ...]:
+        """The model's modalities of a domain, "text" or "image".
+
+        Raises:
+            ConfigError: it has none.
+        """
+        found = [name for name in self.saved.card.names if self.encoders[name].domain == domain]
+        if not found:
+            raise ConfigError(
+                f"The model in {self.saved.folder} has no {domain} encoder: it was trained on "
+                f"{', '.join(self.saved.card.names)}. This task needs one."
+            )
+        return tuple(found)
+
+    def vectors(self, pairs: Pairs, item: str, modality: str) -> Dataset:
+        """What an encoder makes of the items of a set: a data set of that one modality.
+
+        Args:
+            pairs: any set of pairs.
+            item: its modality that is encoded.
+            modality: the model's, which names the encoder and whether tokens are wanted.
+        """
+        encoder = self.encoders[modality]
+        alone = replace(pairs, items=(pairs.of(item),), labels=())
+        tokens = self._tokens(modality)
+        parts = (pairs.name, item, encoder.name, "tokens" if tokens else "pooled")
+        name = "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
+        folder = self.cache / f"{name}-{alone.fingerprint()[:8]}-{encoder.checksum[:8]}"
+        count = len(pairs.of(item).values)
+        with self.track(f"{encoder.name}: {pairs.name} {item}", count) as advance:
+            found = embed_pairs(alone, {item: encoder}, folder, tokens=tokens, progress=advance)
+        (seen,) = found.modalities
+        rows = np.arange(len(seen.rows), dtype=np.int64)  # without images that do not decode
+        renamed = replace(seen, name=modality, rows=rows)
+        return Dataset(found.name, found.ids[seen.rows], (renamed,), None, "")
+
+    def embedded(self, pairs: Pairs, item: str, domain: Domain) -> Embedding:
+        """Items of a set seen through all the model's encoders of their domain, and through it."""
+        seen = {name: self.vectors(pairs, item, name) for name in self.modalities(domain)}
+        parts = list(seen.values())
+        # What is lost, an image that does not decode, is lost to all encoders of images alike.
+        joined = Dataset(
+            pairs.name, parts[0].ids, tuple(each.modalities[0] for each in parts), None, ""
+        )
+        return Embedding(
+            ids=joined.ids,
+            model=self.saved.embed_dataset(joined).fusion,
+            alone={name: pooled(part.modalities[0]) for name, part in seen.items()},
+        )
+
+    def embedded_texts(self, texts: Sequence[str]) -> Vectors:
+        """A few texts through the model, (n, d): computed here and now."""
+        rows = np.arange(len(texts), dtype=np.int64)
+        modalities = []
+        for name in self.modalities("text"):
+            tokens = self._tokens(name)
+            made = self.encoders[name].encode(texts, tokens=tokens)
+            kind = "sequence" if tokens else "table"
+            columns = tuple(map(str, range(made.values.shape[1])))
+            modalities.append(
+                Modality(name, kind, rows, made.values, made.offsets, columns)  # type: ignore[arg-type]
+            )
+        ids = np.array([str(row) for row in rows])
+        texts_seen = Dataset("texts", ids, tuple(modalities), None, "")
+        return self.saved.embed_dataset(texts_seen).fusion
+
+    def _tokens(self, modality: str) -> bool:
+        specs = {spec.name: spec for spec in self.saved.card.specs}
+        return specs[modality].kind == "sequence"
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Items seen through a model and through its encoders alone.
+
+    Attributes:
+        ids: (n,) samples that have the item.
+        model: (n, d) fusion embeddings of the model.
+        alone: modality -> (n, w) pooled vectors of its encoder.
+    """
+
+    ids: NDArray[np.str_]
+    model: Vectors
+    alone: Mapping[str, Vectors]
+
+
+def pooled(modality: Modality) -> Vectors:
+    """One vector for each row, (rows, w): a table's own, the mean of a sequence's tokens."""
+    if modality.offsets is None:
+        return modality.values
+    lengths = np.diff(modality.offsets)[:, None]
+    sums = np.add.reduceat(modality.values, modality.offsets[:-1], axis=0, dtype=np.float64)
+    found: Vectors = (sums / lengths).astype(np.float32)
+    return found
+
+
+def rows_of(modality: Modality, rows: NDArray[np.int64]) -> Modality:
+    """Some rows of a modality, copied, as those of samples 0, 1, ..."""
+    samples = np.arange(len(rows), dtype=np.int64)
+    if modality.offsets is None:
+        return replace(modality, rows=samples, values=modality.values[rows], mapping=None)
+    lengths = modality.offsets[rows + 1] - modality.offsets[rows]
+    values = modality.values[spans(modality.offsets[rows], lengths)]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return replace(modality, rows=samples, values=values, offsets=offsets, mapping=None)
+
+
+def check_trained_on(saved: SavedModel, dataset: Dataset) -> None:
+    """See that a data set is the one a model was trained on, so that its splits are the same.
+
+    Raises:
+        DataError: it is another.
+    """
+    if dataset.fingerprint != saved.card.fingerprint:
+        raise DataError(
+            f"The model in {saved.folder} was trained on {saved.card.dataset} with fingerprint "
+            f"{saved.card.fingerprint[:12]}, and this is {dataset.name} with "
+            f"{dataset.fingerprint[:12]}. Give the data set that it was trained on."
+        )
+
+
+def only(pairs: Pairs, domain: Domain) -> Items:
+    """The one modality of a set that is of a domain.
+
+    Raises:
+        ConfigError: it has none of it, or several.
+    """
+    found = [items for items in pairs.items if items.domain == domain]
+    if len(found) != 1:
+        names = ", ".join(f"{items.name} ({items.domain})" for items in pairs.items)
+        raise ConfigError(f"{pairs.name} should have one modality of {domain}s, and has {names}.")
+    return found[0]
