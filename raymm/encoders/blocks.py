@@ -7,7 +7,7 @@ so a run that was killed goes on with those that are missing, and several machin
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -54,6 +54,28 @@ def compute(encoder: Encoder, items: Sequence[Item], *, tokens: bool) -> Block:
     ]
     values = np.concatenate([part.values for part in parts])
     return Block(values, np.concatenate([part.lengths for part in parts]), 0)
+
+
+def vectors_of(
+    encoder: Encoder,
+    items: Sequence[Item],
+    progress: Callable[[int], None] = lambda done: None,
+) -> NDArray[np.float32]:
+    """Pooled vectors of many items, (n, width), block by block.
+
+    Args:
+        encoder: of their domain.
+        items: texts, or pictures that all decode.
+        progress: told how many are done with.
+
+    Raises:
+        DataError: an image does not decode.
+    """
+    parts = [np.zeros((0, encoder.width), np.float32)]
+    for _, place in numbered(len(items)):
+        parts.append(encoder.encode(items[place]).values)
+        progress(place.stop)
+    return np.concatenate(parts)
 
 
 def _pictures(encoder: Encoder, pictures: Sequence[Picture], tokens: bool) -> Block:

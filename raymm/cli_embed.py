@@ -1,0 +1,128 @@
+"""The command `raymm embed --dataset ... --encoder ... --out DIR`: frozen embeddings, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from raymm.data.problems import some
+from raymm.data.sources.pairs.load import LayoutName
+from raymm.data.sources.pairs.pairs import Pairs
+
+SHOWN = 5
+
+
+def embed(
+    encoder: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ENCODER ...")],
+    out: str,
+    dataset: str = "emoji",
+    layout: LayoutName = "auto",
+    columns: tuple[str, ...] = (),
+    first_caption: bool = False,
+    caption_pairs: float | None = None,
+    tokens: bool = False,
+    pooling: str = "auto",
+    address: str | None = None,
+    cpus_per_worker: float = 1,
+    workers: int | None = None,
+) -> int:
+    """Compute the vectors of frozen encoders once, as a data set that every sweep can use.
+
+    The work is spread with Ray Data. The same command again computes nothing; one that was stopped
+    goes on. Then: `python sweeps/sparsity_grid.py --dataset OUT --models cbmf ...`.
+
+    Args:
+        encoder: minilm, paraphrase-minilm-l3, efficientnet-lite0, a folder that save_pretrained wrote,
+            or an id on the Hugging Face hub. Each encodes the modalities of its domain; MODALITY=NAME
+            chooses one, as in text_a=minilm text_b=bert-base-uncased.
+        out: folder to be made, or an address such as s3://bucket/folder.
+        dataset: "emoji", or a folder of pairs in one of the layouts, or a Parquet table.
+        layout: how the folder is laid out; auto looks at its files.
+        columns: of a Parquet table, as image=photo text=caption label=kind id=# group=image_id.
+        first_caption: only the first of an image's captions.
+        caption_pairs: make text-text pairs first: captions whose MiniLM vectors have a cosine above
+            this (the CBMF paper: 0.7), each caption's nearest.
+        tokens: token sequences instead of one vector for each item.
+        pooling: auto (the encoder's own), mean, cls or pooler.
+        address: of a running Ray cluster; without it one is started here.
+        cpus_per_worker: CPUs of a worker, where there is no GPU.
+        workers: at most; as many as the cluster holds, if not given.
+    """
+    from raymm.data.sources.pairs.load import load_pairs  # what follows loads Ray and torch
+    from raymm.data.sources.pairs.table import parse_columns
+    from raymm.encoders.cache import EmbedSettings
+    from raymm.encoders.cache import embed as embed_over_ray
+    from raymm.training.cluster import connected
+
+    settings = EmbedSettings(
+        tokens=tokens, pooling=pooling, cpus_per_worker=cpus_per_worker, workers=workers
+    )
+    chosen = parse_columns(columns) if columns else None
+    errors, console = Console(stderr=True, soft_wrap=True), Console(soft_wrap=True)
+    pairs = load_pairs(dataset, layout=layout, columns=chosen, first_only=first_caption)
+    if caption_pairs is not None:
+        pairs = _text_pairs(pairs, caption_pairs, errors)
+    for warning in pairs.warnings:
+        errors.print(f"[yellow]warning[/yellow] {warning}", highlight=False)
+    named = [_named(each) for each in encoder]
+    with connected(address), _bars(errors) as progress:
+        done = embed_over_ray(pairs, named, out, settings, progress)
+    for outcome in done.record.modalities:
+        source = outcome.source
+        text = f"{source.modality}: {source.encoder}, weights {source.weights[:12]}"
+        if outcome.truncated:
+            text += f"; {outcome.truncated:,} texts were longer than it takes, and were cut"
+        if outcome.unreadable:
+            listed = some(outcome.unreadable, SHOWN)
+            text += f"; {len(outcome.unreadable):,} images do not decode and are left out: {listed}"
+        console.print(text, highlight=False)
+    console.print(
+        f"Embedded {pairs.name} to {out}: {len(pairs.ids):,} samples; {done.computed:,} different "
+        f"items computed, {done.kept:,} were there already",
+        highlight=False,
+    )
+    return 0
+
+
+def _named(given: str) -> tuple[str, str]:
+    """Modality and encoder of MODALITY=ENCODER; '' is every modality of the encoder's domain."""
+    modality, mark, name = given.partition("=")
+    return (modality, name) if mark else ("", given)
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each modality."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
+        tasks = {}
+
+        def progress(modality: str, done: int, total: int) -> None:
+            if modality not in tasks:
+                tasks[modality] = bars.add_task(f"embedding {modality}", total=total)
+            bars.update(tasks[modality], completed=done)
+
+        yield progress
+
+
+def _text_pairs(captions: Pairs, threshold: float, console: Console) -> Pairs:
+    """Text-text pairs of captions that MiniLM finds near."""
+    from raymm.data.sources.pairs.near import caption_pairs
+    from raymm.encoders.blocks import vectors_of
+    from raymm.encoders.load import load_encoder
+
+    items = captions.of("text")
+    with _bars(console) as progress:
+        count = len(items.values)
+        vectors = vectors_of(
+            load_encoder("minilm"), items.values, lambda done: progress("captions", done, count)
+        )
+        return caption_pairs(
+            captions, vectors, threshold=threshold,
+            progress=lambda done: progress("for pairs", done, count),
+        )  # fmt: skip
