@@ -28,6 +28,7 @@ from raymm.training.cluster import groups_on_this_machine
 
 SWEEP_FILE = "sweep.json"
 PLACES = {"preset", "name", "results_dir", "storage", "tracking_uri", "address", "plan"}
+PLACES |= {"studies", "trials"}  # more trials are more of the same search
 SHAPE = {"workers_per_cell", "cpus_per_worker", "gpu", "max_concurrent"}
 """Settings that decide where and how a sweep runs, not what its numbers are."""
 
@@ -119,7 +120,7 @@ def sweep_name(settings: SweepSettings, dataset: Dataset, cells: Sequence[Cell])
         return settings.name
     plain_name = re.sub(r"[^\w+-]+", "-", dataset.name).strip("-") or "data"
     plain = type(settings)(preset=settings.preset, dataset=settings.dataset)
-    keys = ",".join(sorted(cell.key for cell in cells))
+    keys = ",".join(sorted(cell.key for cell in cells)) + settings.beside_cells()
     if decisive(settings) != decisive(plain):
         preset = hashlib.sha256(keys.encode()).hexdigest()[:8]
     elif settings.preset == "laptop":

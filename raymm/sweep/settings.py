@@ -214,6 +214,10 @@ class SweepSettings:
             train=TrainConfig(**_fields(TrainConfig, values)),
         )
 
+    def beside_cells(self) -> str:
+        """What tells two sweeps of this kind apart that have the same cells."""
+        return ""
+
     def summary(self) -> str:
         """What is varied, for the plan: "mca, zorro x sparsity 0, 0.5 x seed 0, 1"."""
         return " x ".join(

@@ -92,6 +92,11 @@ class SearchSettings(SweepSettings):
             Condition(model, sparsity) for model in self.models for sparsity in self.sparsities
         )
 
+    def beside_cells(self) -> str:
+        """The cells that are known beforehand are the preset's, whatever is searched."""
+        words = (*self.space, *self.objective, self.sampler, self.pruner, self.prune_on)
+        return " ".join((*words, str(self.grace_epochs), str(self.sampler_seed)))
+
     def configs(self, dataset: Dataset) -> Iterator[CellConfig]:
         """The cells of each condition's first trial; those of the others are not known before.
 

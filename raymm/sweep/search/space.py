@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeAlias, cast
 
 from optuna.distributions import (
@@ -145,8 +146,10 @@ def _range(
         whole = 1 if step is None else step
         return IntDistribution(low, low + (high - low) // whole * whole, log=log, step=whole)
     if step is not None:
-        # Optuna lowers an end that the step misses, and warns; here it is lowered without.
-        high = low + math.floor((high - low) / step + 1e-9) * step
+        # Optuna lowers an end that the step misses, and warns; here it is lowered without. In
+        # decimals, as people write them: 3 x 0.1 is 0.3.
+        first, last, each = (Decimal(str(number)) for number in (low, high, step))
+        high = float(first + (last - first) // each * each)
     return FloatDistribution(low, high, log=log, step=step)
 
 
