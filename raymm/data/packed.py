@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raymm.data.dataset import Dataset, Label, Modality
+from raymm.data.fetched import holds_manifest, is_remote, local_copy
 from raymm.data.fingerprint import fingerprint_of, modality_digest
 from raymm.data.mapped import MappedFile
 from raymm.data.packed_format import (
@@ -31,7 +32,8 @@ class PackedDataset(Dataset):
     """A data set whose values lie in mapped files. Pickled, it is its address: workers map it too.
 
     Attributes:
-        address: absolute path of the folder, which every node must see.
+        address: absolute path of the folder, which every node must see; or a remote address, of
+            which each node makes its own copy.
         digests: of the modalities, as they were packed.
     """
 
@@ -63,8 +65,10 @@ def _reopened(
 
 
 def is_packed(address: str) -> bool:
-    """Whether a local folder holds a packed data set."""
-    return "://" not in address and (Path(address) / MANIFEST).is_file()
+    """Whether a folder, here or at an address such as s3://, holds a packed data set."""
+    if is_remote(address):
+        return holds_manifest(address)
+    return (Path(address) / MANIFEST).is_file()
 
 
 def open_packed(
@@ -73,7 +77,7 @@ def open_packed(
     """Open a packed data set: its ids and labels are read, its values only when they are used.
 
     Args:
-        address: folder.
+        address: folder, or an address such as s3://, which is copied to this machine first.
         modalities: modalities used, in this order; empty means all as they were packed. Samples
             that have none of them are left out.
         label: one of the labels; None means the default.
@@ -81,7 +85,8 @@ def open_packed(
     Raises:
         DataError: something is missing, damaged, or of another size than it was written with.
     """
-    folder = Path(address).resolve()
+    remote = is_remote(address)
+    folder = local_copy(address, _check_copy) if remote else Path(address).resolve()
     manifest = read_manifest(folder)
     known = {entry.name: entry for entry in manifest.modalities}
     for name in modalities:
@@ -103,9 +108,18 @@ def open_packed(
         label=chosen,
         fingerprint=fingerprint_of(ids, digests, chosen),
         licence=manifest.licence,
-        address=str(folder),
+        address=address if remote else str(folder),
         digests=tuple(entry.digest for entry in entries),
     )
+
+
+def _check_copy(folder: Path) -> None:
+    """Refuse a copy whose bytes are not those that were packed."""
+    manifest = read_manifest(folder)
+    ids, _ = _samples(folder, manifest)
+    for entry in manifest.modalities:
+        if modality_digest(_modality(folder, entry, len(ids))) != entry.digest:
+            raise DataError(f"the values of '{entry.name}' are not those that were packed")
 
 
 def _batch(buffer: pa.Buffer, path: Path) -> pa.RecordBatch:

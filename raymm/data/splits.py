@@ -21,8 +21,9 @@ def assign(
     """Split of each sample, (samples,): TRAIN, VALIDATION or TEST.
 
     A sample's split does not change when others are added or dropped, so the fractions are met on
-    average, not exactly. The test split does not depend on the validation fraction.
+    average, not exactly. The test split does not depend on the validation fraction. Samples of one
+    group, such as 'photo#0' and 'photo#1', fall into one split: what comes before '#' decides.
     """
-    place = uniforms(ids, "split", seed)
+    place = uniforms((str(each).partition("#")[0] for each in ids), "split", seed)
     held_out = np.where(place < test_fraction, TEST, VALIDATION)
     return np.where(place < test_fraction + validation_fraction, held_out, TRAIN).astype(np.int64)

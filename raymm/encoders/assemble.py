@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
+from raymm.data.dataset import Kind
 from raymm.data.pack import PackWriter
 from raymm.data.packed_format import MANIFEST
 from raymm.data.sources.pairs.pairs import Pairs
@@ -89,13 +90,15 @@ def _outcome(pairs: Pairs, work: Work) -> Outcome:
 def _pack(pairs: Pairs, works: Sequence[Work], record: Record, to: Path) -> None:
     with PackWriter(to, name=pairs.name, licence=pairs.licence) as writer:
         for work in works:
-            name, kind = work.source.modality, "sequence" if work.source.tokens else "table"
-            writer.modality(name, kind, [str(place) for place in range(work.width)])  # type: ignore[arg-type]
+            name = work.source.modality
+            kind: Kind = "sequence" if work.source.tokens else "table"
+            writer.modality(name, kind, [str(place) for place in range(work.width)])
             for rows, values, lengths in _rows(work):
                 ids = pairs.ids[rows].tolist()
                 writer.append(name, ids, values, lengths if work.source.tokens else None)
         for label in pairs.labels:
-            writer.label(label, pairs.ids.tolist())
+            # The first is the finest, such as CIFAR-100's classes before its coarse ones.
+            writer.label(label, pairs.ids.tolist(), default=label is pairs.labels[0])
         writer.attach(RECORD, record.text())
 
 
