@@ -216,7 +216,7 @@ class ConditionStudy:
                 self._study.enqueue_trial(
                     trial.params, user_attrs={**attributes, RETRIES: trial.number}
                 )
-        there = [_point(trial) for trial in self._trials()]
+        there = [_point(trial) for trial in self._trials() if self._counts(trial)]
         point = self.settings.default_point(self._dataset, self.space)
         if point is not None and point not in there:
             self._study.enqueue_trial(point, user_attrs={DEFAULT: True})
@@ -239,8 +239,12 @@ class ConditionStudy:
         return {
             trial.user_attrs[RETRIES]
             for trial in self._trials()
-            if RETRIES in trial.user_attrs and _point(trial)
+            if RETRIES in trial.user_attrs and self._counts(trial)
         }
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        """Whether a trial has a point or will have one; one that was cut off has not."""
+        return trial.state is TrialState.WAITING or self._has_point(trial)
 
     def _has_point(self, trial: FrozenTrial) -> bool:
         return trial.params.keys() == set(self.space)
