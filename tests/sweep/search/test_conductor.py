@@ -1,0 +1,173 @@
+"""Who is dealt when, how trials are judged by their cells, and what is scored on the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.dealing import Deal
+from raymm.sweep.search.conductor import Conductor
+from raymm.sweep.search.study import ConditionStudy
+from raymm.sweep.search.trials import Condition
+from tests.sweep.search.searches import losses, result, study_in
+
+EAO = Condition("eao", 0.4)
+VALIDATED = {"val/uniformity/fusion": -1.0}
+TESTED = {"uniformity/fusion": -1.0, "probe/auprc": 0.4}
+
+
+class Ledger:
+    """What is recorded of cells, as the tracker tells it."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, CellResult] = {}
+
+    def __call__(self, cells: Sequence[Cell]) -> Mapping[str, CellResult]:
+        return {c.key: self.results[c.key] for c in cells if c.key in self.results}
+
+
+def conductor(*studies: ConditionStudy, ledger: Ledger | None = None) -> Conductor:
+    return Conductor(studies, ledger or Ledger(), lambda line: None)
+
+
+def finish(lead: Conductor, deal: Deal, auprc: float) -> None:
+    """All cells of a deal end as they were asked to."""
+    metrics = {"auprc": auprc, **VALIDATED} if deal.score == "validation" else TESTED
+    for cell in deal.cells:
+        assert not lead.heard(deal, cell, losses(1.0), result(cell, **metrics))
+
+
+def dealt(lead: Conductor) -> Deal:
+    deal = lead.next()
+    assert deal is not None
+    return deal
+
+
+def test_conditions_take_turns_and_each_ends_with_its_best_on_test(tmp_path: Path) -> None:
+    studies = [
+        study_in(tmp_path, condition, models=("mca", "eao"), trials=3)
+        for condition in (Condition("mca", 0.4), EAO)
+    ]
+    lead = conductor(*studies)
+    order = []
+    scores = {"mca S=0.4": [0.1, 0.9, 0.2], "eao S=0.4": [0.8, 0.1, 0.3]}
+    while not lead.exhausted:
+        deal = dealt(lead)
+        order.append(deal.name)
+        title, _, number = deal.name.partition(" trial ")
+        finish(lead, deal, scores[title][int(number)] if number.isdigit() else 0)
+    assert order == [
+        "mca S=0.4 trial 0", "eao S=0.4 trial 0", "mca S=0.4 trial 1", "eao S=0.4 trial 1",
+        "mca S=0.4 trial 2", "eao S=0.4 trial 2",
+        "mca S=0.4 trial 1 on test", "eao S=0.4 trial 0 on test",
+    ]  # fmt: skip
+    assert lead.done
+    assert {r.metrics["probe/auprc"] for r in lead.test_results.values()} == {0.4}
+    assert len(lead.test_results) == 2
+
+
+def test_a_condition_is_not_scored_while_a_trial_of_it_runs(tmp_path: Path) -> None:
+    lead = conductor(study_in(tmp_path, trials=2))
+    first, second = dealt(lead), dealt(lead)
+    assert lead.next() is None and not lead.exhausted
+    finish(lead, first, 0.5)
+    assert lead.next() is None and not lead.exhausted
+    finish(lead, second, 0.4)
+    score = dealt(lead)
+    assert (score.name, score.score) == ("mca S=0.4 trial 0 on test", "test")
+    assert score.cells == first.cells
+    assert lead.exhausted and not lead.done
+    finish(lead, score, 0)
+    assert lead.done
+
+
+def test_a_trial_is_pruned_by_the_mean_over_its_seeds_at_the_same_epoch(tmp_path: Path) -> None:
+    lead = conductor(study_in(tmp_path, seeds=(0, 1), pruner="asha", trials=2))
+    good, bad = dealt(lead), dealt(lead)
+    for cell in good.cells:
+        assert not lead.heard(good, cell, losses(2.0), None)
+    fast, slow = bad.cells
+    assert not lead.heard(bad, fast, losses(1.0, 9.0, 9.0, 9.0), None)  # alone it says nothing
+    assert list(lead.heard(bad, slow, losses(9.0), None)) == [fast, slow]
+    assert lead.why_stopped(slow) == "pruned at epoch 1"
+    assert not lead.heard(bad, slow, losses(9.0), result(slow, "stopped"))
+    assert lead.next() is None  # the good one still runs
+    for cell in good.cells:
+        lead.heard(good, cell, losses(2.0), result(cell, auprc=0.5))
+    assert dealt(lead).name == "mca S=0.4 trial 0 on test"
+
+
+def test_when_a_seed_fails_the_others_are_not_trained_in_vain(tmp_path: Path) -> None:
+    study = study_in(tmp_path, seeds=(0, 1), trials=2)
+    lead = conductor(study)
+    deal = dealt(lead)
+    one, other = deal.cells
+    failed = result(one, "failed", "TrainingError: the loss is nan at step 3")
+    assert list(lead.heard(deal, one, (), failed)) == [other]
+    assert lead.why_stopped(other) == "another seed of its trial failed"
+    (record,) = study.records()
+    assert (record.state, record.reason) == ("failed", failed.reason)
+    assert study_in(tmp_path, seeds=(0, 1), trials=2).left == 1  # nan would be nan again
+
+
+def test_cells_that_the_ledger_has_are_not_trained_again(tmp_path: Path) -> None:
+    """One seed finished before the driver fell; the next driver only trains the other."""
+    ledger = Ledger()
+    deal = dealt(conductor(study_in(tmp_path, seeds=(0, 1), trials=1), ledger=ledger))
+    one, other = deal.cells
+    ledger.results[one.key] = result(one, auprc=0.2)
+    study = study_in(tmp_path, seeds=(0, 1), trials=1)
+    lead = conductor(study, ledger=ledger)
+    again = dealt(lead)
+    assert (again.name, again.cells) == (deal.name, (other,))
+    lead.heard(again, other, losses(1.0), result(other, auprc=0.4))
+    assert study.records()[0].objectives == {"val/probe/auprc": 0.30000000000000004}
+
+
+def test_a_trial_whose_cells_are_all_known_ends_without_being_dealt(tmp_path: Path) -> None:
+    ledger = Ledger()
+    before = dealt(conductor(study_in(tmp_path, trials=1)))
+    (cell,) = before.cells
+    ledger.results[cell.key] = result(cell, auprc=0.2, **VALIDATED, **TESTED)
+    lead = conductor(study_in(tmp_path, trials=1), ledger=ledger)
+    assert lead.next() is None
+    assert lead.exhausted and lead.done
+    assert lead.test_results[cell.key].metrics["probe/auprc"] == 0.4
+
+
+def test_what_a_grid_has_trained_is_only_scored_on_validation_and_never_discarded(
+    tmp_path: Path,
+) -> None:
+    """A cell of another sweep is not thrown away when the trial that uses it is pruned."""
+    settings: dict[str, Any] = {"seeds": (0, 1), "pruner": "asha", "trials": 2}
+    study = study_in(tmp_path, **settings)
+    lead = conductor(study)
+    first, second = dealt(lead), dealt(lead)
+    for cell in first.cells:
+        lead.heard(first, cell, losses(1.0), None)
+    ledger = Ledger()
+    kept, new = second.cells
+    ledger.results[kept.key] = CellResult(
+        kept.config, "small", kept.key, "finished", metrics=TESTED, curve=tuple(losses(9.0, 9.0))
+    )
+    lead = conductor(study_in(tmp_path, **settings), ledger=ledger)
+    deals = {deal.name: deal for deal in (dealt(lead), dealt(lead))}
+    second = deals[second.name]
+    assert second.cells == (kept, new) and second.score == "validation"
+    assert list(lead.heard(second, new, losses(9.0), None)) == [new]
+
+
+def test_nothing_is_left_to_deal_of_a_search_that_is_done(tmp_path: Path) -> None:
+    ledger = Ledger()
+    lead = conductor(study_in(tmp_path, trials=1), ledger=ledger)
+    deal = dealt(lead)
+    finish(lead, deal, 0.5)
+    (cell,) = deal.cells
+    finish(lead, dealt(lead), 0.5)
+    ledger.results[cell.key] = result(cell, auprc=0.5, **VALIDATED, **TESTED)
+    again = conductor(study_in(tmp_path, trials=1), ledger=ledger)
+    assert again.next() is None and again.done
+    more = conductor(study_in(tmp_path, trials=2), ledger=ledger)
+    assert dealt(more).name == "mca S=0.4 trial 1"
