@@ -33,7 +33,8 @@ def cross_sparsity(
 
     The model, the standardisation and the train and validation splits, on which the probe is fitted
     and chosen, are those of the cell. Its test split is masked anew with the same mask seed, so at the
-    sparsity of its training the metrics are the cell's own. Samples left with nothing are dropped, and
+    sparsity of its training the metrics are the cell's own, but for the rounding of the weights as
+    they are kept (in half the space). Samples left with nothing are dropped, and
     the gallery of ranks with them.
 
     Args:
