@@ -121,7 +121,9 @@ class Intake:
         if np.isnan(clean).all():  # also where there is no vector at all
             self.counts.emptied.append(sample)
             return
-        if not clean.any():
+        with np.errstate(invalid="ignore"):  # a damaged file may hold NaN of the signalling kind
+            empty = not (clean != 0).any()
+        if empty:
             self.counts.zeros.append(sample)
         self.counts.samples += 1
         self._held_ids.append(sample)
@@ -131,7 +133,7 @@ class Intake:
             self.flush()
 
     def _clean(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             clean = values.astype(np.float32)
         nan, infinite = np.isnan(clean), np.isinf(clean)
         self.counts.values += clean.size

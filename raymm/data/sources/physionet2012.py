@@ -58,6 +58,7 @@ MEASURED = {
     "vitals": ("GCS", "HR", "NIDiasABP", "NIMAP", "NISysABP", "RespRate", "Temp", "Urine"),
 }
 """Modality -> its variables."""
+OFFICIAL = 4000
 SUMMARIES = ("first", "last", "lowest", "highest", "median")
 DESCRIBED = ("Age", "Gender", "Height", "Weight")
 UNITS = {"1": "CCU", "2": "CSRU", "3": "MICU", "4": "SICU"}
@@ -92,7 +93,7 @@ def prepare_physionet2012(address: str, to: str, meter: Meter | None = None) -> 
     unknown: Counter[str] = Counter()
     for patient in patients.values():
         unknown.update(patient.unknown)
-    notes.say(f"{len(patients):,} patients.")
+    notes.say(f"{len(patients):,} patients; the official sets have {OFFICIAL:,} each.")
     if unknown:
         names = ", ".join(f"{name} {count:,}" for name, count in unknown.most_common())
         notes.warn(f"Variables that are not known and not used: {names}.")
@@ -245,15 +246,16 @@ def _unpacked(source: Source) -> Iterator[tuple[str, bytes]]:
     try:
         if source.name.endswith(".zip"):
             with zipfile.ZipFile(content) as archive:
+                _check_entries(archive, content.getvalue())
                 for name in archive.namelist():
-                    if RECORD.search(name):
+                    if not name.endswith("/") and _is_record(name):
                         yield name, archive.read(name)
         else:
             with tarfile.open(fileobj=content, mode="r:gz") as packed:
                 for member in packed:
-                    file = packed.extractfile(member) if RECORD.search(member.name) else None
-                    if file is not None:
-                        yield member.name, file.read()
+                    if not member.isdir() and _is_record(member.name):
+                        file = packed.extractfile(member)
+                        yield member.name, b"" if file is None else file.read()
     except (
         OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError,
         RuntimeError, ValueError,
@@ -262,6 +264,23 @@ def _unpacked(source: Source) -> Iterator[tuple[str, bytes]]:
             f"{source.where} cannot be unpacked: {words(error)}. It is cut or damaged: download it "
             "again."
         ) from error
+
+
+def _check_entries(archive: zipfile.ZipFile, content: bytes) -> None:
+    """The directory of a damaged archive may be read as a shorter one; its end counts the files."""
+    end = content.rfind(b"PK\5\6")
+    count = int.from_bytes(content[end + 10 : end + 12], "little")
+    if count != len(archive.infolist()):
+        raise ValueError(f"it lists {len(archive.infolist()):,} files and should {count:,}")
+
+
+def _is_record(name: str) -> bool:
+    """Whether a file of an archive is a record; a damaged name must not hide one."""
+    if RECORD.search(name):
+        return True
+    if "__MACOSX" in name or name.rsplit("/", 1)[-1].startswith("."):
+        return False
+    raise ValueError(f"it holds '{name}', which is no record such as 132539.txt")
 
 
 def _write_outcomes(place: Place, records: Sequence[str], writer: Writer, notes: Notes) -> None:

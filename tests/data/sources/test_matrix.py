@@ -1,4 +1,4 @@
-"""Wide tables in blocks, against pandas on the whole."""
+"""Wide tables in blocks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gzip
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from raymm.data.sources import matrix as module
@@ -27,30 +26,38 @@ def whole(matrix: Matrix, columns: list[int]) -> tuple[list[str | None], np.ndar
 
 
 def refusal(folder: Path, content: bytes) -> str:
-    with pytest.raises(DataError) as caught:
+    try:
         matrix = opened(folder, content)
         whole(matrix, list(range(len(matrix.columns))))
-    return str(caught.value)
+    except DataError as error:
+        return str(error)
+    pytest.fail("it was read")
 
 
-def text(rows: int, columns: int) -> bytes:
+def numbers(rows: int, columns: int) -> np.ndarray:
     values = np.random.default_rng(0).normal(size=(rows, columns))
-    frame = pd.DataFrame(values, [f"r{n}" for n in range(rows)], [f"c{n}" for n in range(columns)])
-    frame.iloc[::7, 1] = np.nan
-    return str(frame.to_csv(sep="\t", na_rep="NA")).encode()
+    values[::7, 1] = np.nan
+    return values
 
 
-def test_it_reads_what_pandas_reads_block_by_block(
+def text(values: np.ndarray) -> bytes:
+    lines = ["\t".join(["id", *(f"c{column}" for column in range(values.shape[1]))])]
+    for row, cells in enumerate(values.tolist()):
+        texts = ["NA" if cell != cell else repr(cell) for cell in cells]
+        lines.append("\t".join([f"r{row}", *texts]))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def test_it_reads_every_number_block_by_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK_BYTES", 2_000)
-    content = text(200, 9)
-    matrix = opened(tmp_path, gzip.compress(content))
+    expected = numbers(200, 9)
+    matrix = opened(tmp_path, gzip.compress(text(expected)))
     assert len(list(matrix.read([0]))) > 5
-    frame = pd.read_csv(tmp_path / "a.tsv", sep="\t", index_col=0, compression="gzip")
     names, values = whole(matrix, [8, 1, 3])
-    assert names == frame.index.tolist()
-    assert np.array_equal(values, frame.iloc[:, [8, 1, 3]].to_numpy(), equal_nan=True)
+    assert names == [f"r{row}" for row in range(200)]
+    assert np.array_equal(values, expected[:, [8, 1, 3]], equal_nan=True)
 
 
 @pytest.mark.parametrize("missing", module.MISSING)

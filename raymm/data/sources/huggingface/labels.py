@@ -6,14 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from raymm.data.dataset import Label
-from raymm.data.problems import some
+from raymm.data.problems import Problems, some
 from raymm.data.sources.huggingface.saved import FIELDS, LABELS, Saved
 from raymm.data.sources.intake import Writer
+from raymm.data.sources.labels import LabelColumns
+from raymm.data.sources.manifest import Manifest
 from raymm.data.sources.mosei.prepare import TARGETS, write_targets
 from raymm.data.sources.preparation import Notes
+from raymm.data.sources.tables import Table, is_text
 from raymm.errors import DataError
 
 TUMOURS = (
@@ -23,14 +27,19 @@ TUMOURS = (
 )  # fmt: skip
 """What the places of the paper's one-hot labels of TCGA mean (its published notebook)."""
 TCGA_INDEX = "tcga_index"
+FEW = 100
+"""A column of more different texts is no label."""
 
 
-def write_labels(saved: Saved, ids: Sequence[str], writer: Writer, notes: Notes) -> None:
+def write_labels(
+    saved: Saved, ids: Sequence[str], id_column: str | None, writer: Writer, notes: Notes
+) -> None:
     """Write all labels there are.
 
     Args:
         saved: the folder.
         ids: of its rows, in order.
+        id_column: the column they are of, if they are of one.
         writer: where the labels go.
         notes: told of what was found.
 
@@ -41,17 +50,30 @@ def write_labels(saved: Saved, ids: Sequence[str], writer: Writer, notes: Notes)
         rows = _rows(saved)
         known = [row for row in range(saved.rows) if rows[row] is not None]
         names = [ids[row] for row in known]
-        values = np.array([rows[row] for row in known], dtype=np.float32)
+        values = _singles(np.array([rows[row] for row in known], dtype=np.float64))
         notes.say(f"{LABELS}: {len(known):,} of {saved.rows:,} rows have labels.")
         if len(known):
             _write(saved, values, names, writer, notes)
-    for entry in saved.schema:
-        number = pa.types.is_floating(entry.type) or pa.types.is_integer(entry.type)
-        if number and entry.name not in ids:
-            values = saved.column(entry.name).to_numpy().astype(np.float32)
-            values = np.where(np.isfinite(values), values, np.float32(np.nan))
-            if len(np.unique(values[~np.isnan(values)])) > 1:
-                writer.label(Label(entry.name, "regression", values, ()), ids)
+    for label in _columns(saved, ids, id_column):
+        writer.label(label, np.unique(ids).tolist())
+
+
+def _columns(saved: Saved, ids: Sequence[str], id_column: str | None) -> list[Label]:
+    """Columns of single numbers, or of a few texts; values in ascending order of the ids."""
+    single = [
+        entry.name
+        for entry in saved.schema
+        if entry.name != id_column
+        and (
+            pa.types.is_floating(entry.type)
+            or pa.types.is_integer(entry.type)
+            or (is_text(entry.type) and pc.count_distinct(saved.column(entry.name)).as_py() <= FEW)
+        )
+    ]
+    table = pa.table({name: saved.column(name) for name in single})
+    columns = LabelColumns(Table(saved.address, np.array(ids, np.str_), table), Manifest())
+    labels = [columns.encode(name, np.unique(ids), Problems()) for name in single]
+    return [label for label in labels if label is not None]
 
 
 def _write(
@@ -77,11 +99,18 @@ def _write(
         write_targets(values, ids, writer, notes)
         notes.say(f"{LABELS}: CMU-MOSEI's {', '.join(TARGETS)}.")
     else:
-        values = np.where(np.isfinite(values), values, np.float32(np.nan))
         for place in range(width):
             name = "label" if width == 1 else f"label_{place}"
             writer.label(Label(name, "regression", values[:, place].copy(), ()), ids)
         notes.say(f"{LABELS}: {width:,} targets.")
+
+
+def _singles(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Float32, with NaN for what is not finite or too large."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        singles = values.astype(np.float32)
+    singles[~np.isfinite(singles)] = np.nan
+    return singles
 
 
 def _rows(saved: Saved) -> list[list[float] | None]:

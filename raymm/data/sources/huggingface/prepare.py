@@ -103,7 +103,7 @@ def fill(
     intakes = [
         _take(saved, column, ids, order, writer, settings, meter, notes) for column in columns
     ]
-    write_labels(saved, ids, writer, notes)
+    write_labels(saved, ids, saved.id_column(settings.id), writer, notes)
     return intakes
 
 

@@ -151,14 +151,18 @@ class Saved:
             )
         return _numbers(pc.list_flatten(values)).reshape(-1, lengths[0] if lengths else 0)
 
+    def id_column(self, asked: str | None) -> str | None:
+        """The column that names the samples; None if there is none."""
+        known = [name for name in IDS if name in self.schema.names]
+        return asked or (known[0] if known else None)
+
     def ids(self, asked: str | None) -> list[str]:
         """Names of the samples: a column's, or the rows' numbers.
 
         Raises:
             DataError: the column is unknown, holds no names, or names a sample twice.
         """
-        known = [name for name in IDS if name in self.schema.names]
-        name = asked or (known[0] if known else None)
+        name = self.id_column(asked)
         if name is None:
             digits = len(str(self.rows - 1))
             return [f"{row:0{digits}d}" for row in range(self.rows)]
@@ -242,11 +246,22 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
             )
         for batch in batches:
             batch.validate(full=True)
+            for entry in batch.schema:
+                _check_names(entry)
             yield batch
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
         raise DataError(
             f"{path} cannot be read: {words(error)}. It is cut or damaged: copy it again."
         ) from error
+
+
+def _check_names(entry: pa.Field) -> None:
+    """A damaged name is found when it is asked for, as a UnicodeDecodeError."""
+    inside = entry.type.num_fields
+    if not isinstance(entry.name, str):
+        raise ValueError("a column's name is no text")
+    for place in range(inside):
+        _check_names(entry.type.field(place))
 
 
 def _check_end(file: pa.MemoryMappedFile, path: Path) -> None:

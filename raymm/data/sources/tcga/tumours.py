@@ -57,6 +57,11 @@ def read_tumours(source: Source) -> list[Tumours]:
         DataError: it cannot be read as a table.
     """
     content = source.content()
+    if not content.endswith((b"\n", b"\r")):
+        raise DataError(
+            f"{source.where} ends inside a line: it seems to be cut. Copy or download it again; if it "
+            "is whole, end its last line."
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

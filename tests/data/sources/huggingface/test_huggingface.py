@@ -168,3 +168,18 @@ def test_what_is_too_large_for_memory_is_to_be_packed(
     address = folders.save(tmp_path / "saved", folders.tcga())
     monkeypatch.setattr(module, "MOST_IN_MEMORY", 1000)
     assert "raymm data prepare huggingface --from" in refusal(address)
+
+
+def test_columns_of_single_values_are_labels(tmp_path: Path) -> None:
+    table = folders.tcga().drop_columns(["Labels", "ttd"])
+    table = table.append_column("site", pa.array(["a", "b", None] * 10))
+    table = table.append_column("stage", pa.array([1, 2, 3] * 10))
+    table = table.append_column("note", pa.array([f"text {number}" for number in range(30)]))
+    order = np.random.default_rng(0).permutation(30)
+    address = folders.save(tmp_path / "saved", table.take(order))
+    site = load_dataset(address, (), "site").label
+    assert site is not None
+    assert (site.classes, site.values.tolist()) == (("a", "b"), [0, 1, -1] * 10)
+    stage = load_dataset(address, (), "stage").label
+    assert stage is not None
+    assert (stage.task, stage.values.tolist()) == ("classification", [0, 1, 2] * 10)

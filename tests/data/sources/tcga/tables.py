@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from raymm.data.dataset import Label
+
 XENA = {
     "gene": "EB++AdjustPANCAN_IlluminaHiSeq_RNASeqV2.geneExp.xena.gz",
     "protein": "TCGA-RPPA-pancan-clean.xena.gz",
@@ -122,3 +124,8 @@ def gdc(folder: Path, count: int = 40, features: int = 12) -> list[str]:
     head = ["aliquot_barcode", "cancer type", "platform"]
     write_table(folder / QUALITY, ["patient_barcode"], head, quality)
     return names
+
+
+def codes(label: Label) -> list[int]:
+    """Class of each sample."""
+    return [int(code) for code in label.values]
