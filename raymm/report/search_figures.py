@@ -129,7 +129,8 @@ def importances(trials: Sequence[TrialRecord], goal: Objective, space: Space) ->
 def _label(goal: Objective) -> str:
     """ "validation probe average precision (higher is better)"."""
     plain = goal.metric.removeprefix(VALIDATION)
-    return ("validation " if plain != goal.metric else "") + directed_label(plain)
+    whole = ("validation " if plain != goal.metric else "") + directed_label(plain)
+    return whole.replace(" (", "\n(")
 
 
 def _panels(
@@ -142,11 +143,13 @@ def _panels(
         for place, panel in enumerate(panels.flat):
             if place >= len(trials):
                 panel.remove()
+        for place, panel in enumerate(panels.flat):
+            panel.set_axisbelow(True)
+            if label and place % panels.shape[1] == 0 and place < len(trials):
+                panel.set_ylabel(label)
         for panel, (condition, found) in zip(panels.flat, trials.items(), strict=False):
             panel.set_title(condition.title)
             draw(panel, found)
-        if label:
-            figure.supylabel(label, fontsize=11)
     return figure
 
 

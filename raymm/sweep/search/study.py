@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -17,7 +16,18 @@ from optuna.trial import FrozenTrial, TrialState
 from raymm.data.dataset import Dataset
 from raymm.errors import ConfigError
 from raymm.sweep.cells import Cell
-from raymm.sweep.search import trials as known
+from raymm.sweep.search.attributes import (
+    CELLS,
+    COPY_OF,
+    DEFAULT,
+    FOR_GOOD,
+    REASON,
+    RETRIES,
+    STATES,
+    may_be_retried,
+    point_of,
+    record_of,
+)
 from raymm.sweep.search.best import chosen
 from raymm.sweep.search.identity import IDENTITY, check_identity, identity, study_name
 from raymm.sweep.search.objective import Objective
@@ -31,15 +41,6 @@ from raymm.sweep.search.strategy import (
     trial_seed,
 )
 from raymm.sweep.search.trials import Condition, SearchTrial, TrialRecord
-
-CELLS, REASON = "cells", "reason"
-DEFAULT, FOR_GOOD, RETRIES, COPY_OF = "default", "for_good", "retries", "copy_of"
-STATES: Mapping[TrialState, known.TrialState] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-}
 
 
 class ConditionStudy:
@@ -167,7 +168,7 @@ class ConditionStudy:
 
     def ended(self, number: int) -> str:
         """What came of a trial, in a few words."""
-        record = _record(self, self._trial(number))
+        record = self._record(self._trial(number))
         values = ", ".join(f"{metric} {value:.4g}" for metric, value in record.objectives.items())
         best = chosen(self.records(), self.goals)
         first = " (best so far)" if best is not None and best.number == number else ""
@@ -176,15 +177,14 @@ class ConditionStudy:
 
     def records(self) -> list[TrialRecord]:
         """All trials that were begun, by number; one that was tried anew is left out."""
-        return [_record(self, trial) for trial in self._ended_or_running()]
-
-    def turned_back(self, value: float) -> float:
-        """A value of the pruner's metric from how it is kept; see `_turned`."""
-        return self._turned(value)
+        return [self._record(trial) for trial in self._ended_or_running()]
 
     def trial(self, record: TrialRecord) -> SearchTrial:
         """A trial with its cells, from what is known of it."""
         return SearchTrial(self.condition, record.number, record.params, self._cells(record.params))
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        return record_of(self.condition, self.goals, trial, self._turned)
 
     def _turned(self, value: float) -> float:
         """A value of the pruner's metric, of which less is better, as the study's direction has it.
@@ -211,12 +211,12 @@ class ConditionStudy:
                 self.fail(trial.number, "cut off before it had its settings", for_good=True)
         retried = self._retried()
         for trial in self._trials(TrialState.FAIL):
-            if _may_be_retried(trial) and trial.number not in retried:
+            if may_be_retried(trial) and trial.number not in retried:
                 attributes = {DEFAULT: True} if trial.user_attrs.get(DEFAULT) else {}
                 self._study.enqueue_trial(
                     trial.params, user_attrs={**attributes, RETRIES: trial.number}
                 )
-        there = [_point(trial) for trial in self._trials() if self._counts(trial)]
+        there = [point_of(trial) for trial in self._trials() if self._counts(trial)]
         point = self.settings.default_point(self._dataset, self.space)
         if point is not None and point not in there:
             self._study.enqueue_trial(point, user_attrs={DEFAULT: True})
@@ -256,7 +256,7 @@ class ConditionStudy:
         for earlier in self._trials()[: trial.number]:
             if earlier.params != trial.params or COPY_OF in earlier.user_attrs:
                 continue
-            if _may_be_retried(earlier):
+            if may_be_retried(earlier):
                 continue
             self._say(trial.number, COPY_OF, earlier.number)
             if earlier.state is TrialState.RUNNING:
@@ -308,35 +308,6 @@ class ConditionStudy:
 
     def _say(self, number: int, name: str, value: object) -> None:
         self._storage.set_trial_user_attr(self._trial_id(number), name, value)
-
-
-def _record(study: ConditionStudy, trial: FrozenTrial) -> TrialRecord:
-    seconds = None
-    if trial.datetime_start is not None and trial.datetime_complete is not None:
-        seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
-    metrics = [goal.metric for goal in study.goals]
-    complete = trial.state is TrialState.COMPLETE
-    return TrialRecord(
-        condition=study.condition,
-        number=trial.number,
-        state=STATES[trial.state],
-        params=dict(trial.params),
-        objectives=dict(zip(metrics, trial.values, strict=True)) if complete else {},
-        epochs={e: study.turned_back(v) for e, v in sorted(trial.intermediate_values.items())},
-        is_default=bool(trial.user_attrs.get(DEFAULT)),
-        reason=str(trial.user_attrs.get(REASON, "")),
-        seconds=seconds,
-    )
-
-
-def _may_be_retried(trial: FrozenTrial) -> bool:
-    """Whether a trial has failed for a reason that need not come again."""
-    return trial.state is TrialState.FAIL and not trial.user_attrs.get(FOR_GOOD, True)
-
-
-def _point(trial: FrozenTrial) -> dict[str, Any]:
-    """Where a trial is in the space, or will be when its turn comes."""
-    return dict(trial.params or trial.system_attrs.get("fixed_params", {}))
 
 
 def _mean(metric: str, cells: Sequence[Mapping[str, float]]) -> float:
