@@ -1,5 +1,9 @@
 """Checkpoints of a cell: safetensors and JSON only, local or on any fsspec address.
 
+What is kept: while a cell trains, its last two checkpoints, each with the weights of the last epoch and
+of the best one; when it is finished, the best weights alone, in half the space once the test split is
+scored; of a cell that is discarded, nothing.
+
 A cell's folder holds `epoch_00007/` with one safetensors file for each group of tensors, and a
 `state.json` written last, which lists the files with their SHA-256. A folder whose list does not match is
 not a checkpoint: what was cut off or damaged is passed over and the one before is taken.
@@ -9,13 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import fsspec
+import torch
+from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import load, save
 from torch import Tensor
+
+from raymm.errors import TrainingError
 
 KEPT = 2
 """Checkpoints that are kept: the newest, and the one to fall back to."""
@@ -32,6 +41,25 @@ class Checkpoint:
     state: Mapping[str, Any]
 
 
+def in_half_space(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as float16, which keeps 11 bits: each changes by at most 1 part in 2,048.
+
+    A tensor with a value that float16 cannot hold (beyond 65,504), and single numbers, stay as they
+    are. Loading them into a model makes them float32 again.
+    """
+    most = torch.finfo(torch.float16).max
+    return {
+        name: tensor.half()
+        if tensor.is_floating_point() and tensor.dim() > 0 and bool((tensor.abs() <= most).all())
+        else tensor
+        for name, tensor in weights.items()
+    }
+
+
+def _packed(tensors: Mapping[str, Tensor]) -> bytes:
+    return save({name: tensor.contiguous() for name, tensor in tensors.items()})
+
+
 class CheckpointStore:
     """The checkpoints and the final weights of one cell.
 
@@ -44,16 +72,21 @@ class CheckpointStore:
         self.fs, self.root = fsspec.url_to_fs(folder)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint and remove those older than the last `KEPT`."""
+        """Write a checkpoint and remove those older than the last `KEPT`.
+
+        Raises:
+            TrainingError: it cannot be written. Older checkpoints stay as they are.
+        """
         folder = f"{self.root}/epoch_{checkpoint.epoch:05d}"
-        self.fs.makedirs(folder, exist_ok=True)
-        digests = {}
-        for name, tensors in checkpoint.groups.items():
-            content = save({key: tensor.contiguous() for key, tensor in tensors.items()})
-            self.fs.pipe_file(f"{folder}/{name}.safetensors", content)
-            digests[name] = hashlib.sha256(content).hexdigest()
-        state = {"epoch": checkpoint.epoch, "files": digests, "state": dict(checkpoint.state)}
-        self.fs.pipe_file(f"{folder}/state.json", json.dumps(state).encode())
+        with self.writing(f"The checkpoint of epoch {checkpoint.epoch}", folder):
+            self.fs.makedirs(folder, exist_ok=True)
+            digests = {}
+            for name, tensors in checkpoint.groups.items():
+                content = _packed(tensors)
+                self.fs.pipe_file(f"{folder}/{name}.safetensors", content)
+                digests[name] = hashlib.sha256(content).hexdigest()
+            state = {"epoch": checkpoint.epoch, "files": digests, "state": dict(checkpoint.state)}
+            self.fs.pipe_file(f"{folder}/state.json", json.dumps(state).encode())
         for old in self._folders()[:-KEPT]:
             self.fs.rm(old, recursive=True)
 
@@ -72,19 +105,37 @@ class CheckpointStore:
         except (FileNotFoundError, ValueError):
             return None
 
-    def finish(self, weights: Mapping[str, Tensor], result: Mapping[str, Any]) -> None:
-        """Leave the final weights and the result; the checkpoints are no longer needed."""
-        self.fs.makedirs(self.root, exist_ok=True)
-        content = save({key: tensor.contiguous() for key, tensor in weights.items()})
-        self.fs.pipe_file(f"{self.root}/model.safetensors", content)
+    def finish(
+        self, weights: Mapping[str, Tensor], result: Mapping[str, Any], *, half: bool = False
+    ) -> None:
+        """Leave the final weights and the result; the checkpoints are no longer needed.
+
+        Args:
+            half: keep the weights in half the space, see `in_half_space`.
+
+        Raises:
+            TrainingError: they cannot be written. The checkpoints stay as they are.
+        """
+        with self.writing("The final weights"):
+            self.fs.makedirs(self.root, exist_ok=True)
+            self._replace("model.safetensors", _packed(in_half_space(weights) if half else weights))
         self.rewrite(result)
         for folder in self._folders():
             self.fs.rm(folder, recursive=True)
 
     def rewrite(self, result: Mapping[str, Any]) -> None:
-        """Put another result in the place of what `finish` left."""
-        text = json.dumps(dict(result), indent=1)
-        self.fs.pipe_file(f"{self.root}/result.json", text.encode())
+        """Put another result in the place of what `finish` left.
+
+        Raises:
+            TrainingError: it cannot be written. What was there stays.
+        """
+        with self.writing("The result"):
+            self._replace("result.json", json.dumps(dict(result), indent=1).encode())
+
+    def halve_weights(self) -> None:
+        """Keep the final weights in half the space from now on."""
+        with self.writing("The final weights"):
+            self._replace("model.safetensors", _packed(in_half_space(self.weights())))
 
     def weights(self) -> dict[str, Tensor]:
         """The final weights that `finish` left."""
@@ -94,6 +145,41 @@ class CheckpointStore:
         """Leave nothing of the cell."""
         if self.fs.exists(self.root):
             self.fs.rm(self.root, recursive=True)
+
+    def _replace(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all; object stores do nothing else."""
+        if not isinstance(self.fs, LocalFileSystem):
+            self.fs.pipe_file(f"{self.root}/{name}", content)
+            return
+        aside = f"{self.root}/.{name}.partial"
+        try:
+            self.fs.pipe_file(aside, content)
+        except OSError:
+            self._remove(aside)
+            raise
+        self.fs.mv(aside, f"{self.root}/{name}")
+
+    @contextmanager
+    def writing(self, what: str, folder: str | None = None) -> Iterator[None]:
+        """Say what could not be written and where; leave nothing half written in `folder`.
+
+        Raises:
+            TrainingError: a write within failed.
+        """
+        try:
+            yield
+        except OSError as error:
+            if folder is not None:
+                self._remove(folder)
+            raise TrainingError(
+                f"{what} could not be written to {folder or self.root}: {error}. "
+                "Make space there, or give another --storage. What was written before is whole: "
+                "the same command goes on from there."
+            ) from error
+
+    def _remove(self, path: str) -> None:
+        with suppress(OSError):
+            self.fs.rm(path, recursive=True)
 
     def _folders(self) -> list[str]:
         if not self.fs.isdir(self.root):

@@ -11,107 +11,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Set
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
-from raymm.config import CellConfig
+from raymm.training.standing import Entry, Group
+from raymm.training.task import Cause, Outcome, Score, Sighting, Status, Task
+from raymm.training.watchdog import Beat, Hung, Watchdog
+
+__all__ = ["Dispatcher", "Handle", "Outcome", "Score", "Sighting", "Status", "Task"]
 
 Handle: TypeAlias = Any
 """Handle of the dispatcher's actor, whose methods are called by `.remote(...)`."""
-
-
 STOPPED = "stopped before its last epoch"
-Score: TypeAlias = Literal["validation", "test"]
-
-
-@dataclass(frozen=True)
-class Task:
-    """A cell to train.
-
-    Attributes:
-        score: the split whose metrics are asked for; with "validation" the test split is not
-            touched.
-        discard: set by the dispatcher: do not train it, leave nothing of it in the storage.
-    """
-
-    key: str
-    cell: CellConfig
-    score: Score = "test"
-    discard: bool = False
-
-
-Status: TypeAlias = Literal["finished", "failed", "stopped"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a cell.
-
-    Attributes:
-        status: "stopped" where `Dispatcher.stop` ended it.
-        metrics: final metrics; empty unless finished.
-        reason: one line, "Type: message"; empty when finished.
-        details: the end of the traceback where there is one.
-        attempts: how often a group took the cell up.
-        seconds: from the first time it was taken up to the end.
-    """
-
-    status: Status
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    reason: str = ""
-    details: str = ""
-    attempts: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """What a watcher sees of a cell: epochs that are new to it, and the outcome if there is one."""
-
-    started: bool
-    epochs: tuple[Mapping[str, float], ...]
-    outcome: Outcome | None
-
-
-@dataclass(eq=False)
-class _Entry:
-    """A cell and all that is known of it. `holder` is the incarnation that trains it."""
-
-    task: Task
-    epochs: list[Mapping[str, float]] = field(default_factory=list)
-    attempts: int = 0
-    holder: str = ""
-    started_at: float = 0.0
-    last_reason: str = ""
-    last_details: str = ""
-    stopping: bool = False
-    outcome: Outcome | None = None
-
-    def ended_otherwise(self, task: Task) -> bool:
-        """Whether it has ended, but not with what the task asks for."""
-        if self.outcome is None:
-            return False
-        return self.outcome.status == "stopped" or self.task.score != task.score
-
-
-@dataclass
-class _Group:
-    """A worker group. Each time its processes start anew they are another incarnation."""
-
-    incarnation: str = ""
-    dealt: list[Task | None] = field(default_factory=list)
-    current: _Entry | None = None
-    idle_deaths: int = 0
-    gone: bool = False
-
-    def release(self) -> _Entry | None:
-        """The cell the group was training, which is no longer its own; None if it was idle."""
-        entry, self.current = self.current, None
-        if entry is None or entry.outcome is not None:
-            return None
-        entry.holder = ""
-        return entry
+MICRO_BATCHES = 8
+"""Parts of a step after memory ran out. There is one more try, so it has to help."""
 
 
 class Dispatcher:
@@ -124,16 +38,19 @@ class Dispatcher:
         groups: how many worker groups there are.
         expected: cells that will be submitted in all; a group that asks for more is sent home. None
             if it is not known: groups then wait until `close`.
-        max_attempts: how often a cell may lose its worker processes before it counts as failed, and
-            how often a group may die without ever taking up a cell before it is given up.
+        max_attempts: how often a cell's worker processes may end on it before it counts as failed,
+            and how often a group may die without ever taking up a cell before it is given up.
+            Processes that end because their node is lost do not count.
     """
 
     def __init__(self, groups: int, expected: int | None, max_attempts: int) -> None:
-        self._groups = [_Group() for _ in range(groups)]
+        self._groups = [Group() for _ in range(groups)]
         self._submitted = 0
         self._expected, self._max_attempts = expected, max_attempts
-        self._entries: dict[str, _Entry] = {}
-        self._queue: deque[_Entry] = deque()
+        self._entries: dict[str, Entry] = {}
+        self._queue: deque[Entry] = deque()
+        self._watchdog = Watchdog()
+        self._lost: set[str] = set()
         self._closed = False
         self._no_workers = ""
         self._changed = asyncio.Condition()
@@ -147,7 +64,7 @@ class Dispatcher:
         async with self._changed:
             known = self._entries.get(task.key)
             if known is None or known.ended_otherwise(task):
-                entry = self._entries[task.key] = _Entry(task)
+                entry = self._entries[task.key] = Entry(task)
                 self._submitted += 1
                 self._queue.append(entry)
                 self._fail_all_without_workers()
@@ -180,7 +97,8 @@ class Dispatcher:
         state = self._groups[group]
         async with self._changed:
             if number == 0 and state.incarnation != incarnation:
-                self._requeue(state)
+                self._release(state)
+                self._watchdog.forget(state.incarnation)
                 state.incarnation, state.dealt = incarnation, []
                 self._changed.notify_all()  # those who wait for a dead incarnation leave
             while state.incarnation == incarnation:
@@ -192,7 +110,7 @@ class Dispatcher:
                     await self._changed.wait()
             return None
 
-    def _deal(self, state: _Group) -> bool:
+    def _deal(self, state: Group) -> bool:
         """Give the group its next task, or None at the end; False if it has to wait."""
         if self._closed:
             return self._send_home(state)
@@ -200,20 +118,20 @@ class Dispatcher:
             return False  # another rank is still at it
         while self._queue:
             entry = self._queue.popleft()
-            if entry.attempts < self._max_attempts:
+            if entry.own_crashes(self._lost) < self._max_attempts:
                 return self._take_up(state, entry)
-            self._lost_too_often(entry)
+            self._crashed_too_often(entry)
         all_came = self._expected is not None and self._submitted >= self._expected
         return all_came and self._send_home(state)
 
-    def _send_home(self, state: _Group) -> bool:
+    def _send_home(self, state: Group) -> bool:
         state.dealt.append(None)
         state.gone = True
         return True
 
-    def _take_up(self, state: _Group, entry: _Entry) -> bool:
+    def _take_up(self, state: Group, entry: Entry) -> bool:
         entry.attempts += 1
-        entry.holder = state.incarnation
+        entry.holder, entry.excused = state.incarnation, False
         entry.last_reason = entry.last_details = ""
         entry.started_at = entry.started_at or time.monotonic()
         state.current, state.idle_deaths = entry, 0
@@ -253,48 +171,105 @@ class Dispatcher:
             elif not self._closed:
                 self._settle(entry, "finished", metrics=metrics)
 
-    async def fail(self, key: str, holder: str, reason: str, details: str, final: bool) -> None:
+    async def fail(
+        self,
+        key: str,
+        holder: str,
+        reason: str,
+        details: str,
+        kind: Literal["final", "again", "memory"],
+        goes_on: bool = False,
+    ) -> None:
         """An exception ended a cell's training on some rank.
 
         Args:
-            final: whether training it again would end the same. If not, it is tried again, and the
-                reason is kept for when the attempts run out.
+            kind: "final" if training it again would end the same; "memory" if there was not enough
+                of it, so that the cell gets one more try with smaller parts of a step. Else it is
+                tried again, and the reason is kept for when the attempts run out.
+            goes_on: whether the process takes further cells; else its group is about to end.
         """
         async with self._changed:
             entry = self._entries[key]
             if entry.holder != holder:
                 return
-            if final:
+            entry.last_reason, entry.last_details = reason, details
+            if kind == "memory":
+                self._ran_out_of_memory(entry)
+            elif kind == "final":
                 self._settle(entry, "failed", reason, details)
-            else:
-                entry.last_reason, entry.last_details = reason, details
+            if goes_on:
+                for state in self._groups:
+                    if state.incarnation == holder:
+                        self._release(state, excused=True)
+                self._changed.notify_all()
 
-    async def group_died(self, group: int, reason: str) -> bool:
+    def _ran_out_of_memory(self, entry: Entry) -> None:
+        if entry.excused:
+            return  # another rank has said so already
+        if entry.task.micro_batches == 1:
+            entry.task = replace(entry.task, micro_batches=MICRO_BATCHES)
+            entry.excused = True
+            return
+        reason = (
+            f"out of memory, also with each step in {entry.task.micro_batches} parts: "
+            f"{entry.last_reason}"
+        )
+        self._settle(entry, "failed", reason, entry.last_details)
+
+    async def group_died(self, group: int, reason: str, cause: Cause = "crash") -> bool:
         """Worker processes of a group are gone. False: do not start them again."""
         state = self._groups[group]
         async with self._changed:
-            if state.current is None:
+            if state.current is None and cause != "node":
                 state.idle_deaths += 1
             if state.idle_deaths >= self._max_attempts:
                 self._give_up(state, reason)
-            self._requeue(state, reason)
+            if state.current is not None and cause == "memory":
+                state.current.last_reason = state.current.last_reason or reason
+                self._ran_out_of_memory(state.current)
+            self._release(state, reason, excused=cause == "node")
+            self._watchdog.forget(state.incarnation)
             self._changed.notify_all()
             return not state.gone
 
     async def group_lost(self, group: int, reason: str) -> None:
         """A group ended before its time and will not come back."""
         async with self._changed:
-            self._requeue(self._groups[group], reason)
-            self._give_up(self._groups[group], reason)
+            state = self._groups[group]
+            self._release(state, reason, excused=True)
+            self._watchdog.forget(state.incarnation)
+            self._give_up(state, reason)
             self._changed.notify_all()
 
-    def _requeue(self, state: _Group, reason: str = "") -> None:
+    async def beat(self, incarnation: str, rank: int, beat: Beat) -> bool:
+        """A worker process's sign of life; True if its node will soon go."""
+        self._watchdog.beat(incarnation, rank, beat)
+        return beat.node in self._lost
+
+    async def look(self, lost: Set[str]) -> list[Hung]:
+        """Processes that hang and have to be killed. Call it every few seconds.
+
+        Args:
+            lost: nodes that are gone, or will be soon.
+        """
+        self._lost |= lost
+        found = self._watchdog.hung()
+        for state in self._groups:
+            hung = found.get(state.incarnation, [])
+            if hung and state.current is not None:
+                state.current.last_reason = "; ".join(each.reason for each in hung)
+        return [each for hung in found.values() for each in hung]
+
+    def _release(self, state: Group, reason: str = "", excused: bool = False) -> None:
+        """The group's processes no longer train its cell: queue it first, if it is not done."""
         entry = state.release()
         if entry is not None:
             entry.last_reason = entry.last_reason or reason
+            if not (excused or entry.excused):
+                entry.crashes.append(self._watchdog.nodes(state.incarnation))
             self._queue.appendleft(entry)
 
-    def _give_up(self, state: _Group, reason: str) -> None:
+    def _give_up(self, state: Group, reason: str) -> None:
         state.gone = True
         if all(group.gone for group in self._groups):
             self._no_workers = reason
@@ -305,14 +280,15 @@ class Dispatcher:
             reason = f"no worker group could be kept running: {self._no_workers}"
             self._settle(self._queue.popleft(), "failed", reason)
 
-    def _lost_too_often(self, entry: _Entry) -> None:
+    def _crashed_too_often(self, entry: Entry) -> None:
         why = entry.last_reason or "no reason known"
-        reason = f"its worker processes ended {entry.attempts} times while training it; last: {why}"
+        times = entry.own_crashes(self._lost)
+        reason = f"its worker processes ended {times} times while training it; last: {why}"
         self._settle(entry, "failed", reason, entry.last_details)
 
     def _settle(
         self,
-        entry: _Entry,
+        entry: Entry,
         status: Status,
         reason: str = "",
         details: str = "",
@@ -320,7 +296,15 @@ class Dispatcher:
     ) -> None:
         if entry.outcome is None:  # the first word counts: the others are its group's collapse
             seconds = time.monotonic() - entry.started_at if entry.started_at else 0.0
-            entry.outcome = Outcome(status, metrics or {}, reason, details, entry.attempts, seconds)
+            entry.outcome = Outcome(
+                status,
+                metrics or {},
+                reason,
+                details,
+                entry.attempts,
+                seconds,
+                entry.task.micro_batches,
+            )
         self._changed.notify_all()
 
     async def watch(self, key: str, seen: int, started: bool) -> Sighting:

@@ -21,7 +21,7 @@ from raymm.metrics.evaluate import measure
 from raymm.metrics.probes import Probe, fit_probe
 from raymm.models.base import FusionModel
 from raymm.models.embeddings import Embeddings
-from raymm.training.dispatch import Score
+from raymm.training.task import Score
 
 
 @dataclass(frozen=True)

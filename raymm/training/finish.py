@@ -6,6 +6,7 @@
     scored      "test", or "validation" where the test split has not been touched
     metrics     final metrics of the split scored
     validation  metrics of the validation split ("val/..."), where they were asked for
+                after the test split was scored, of the weights as they are kept in half the space
     curve       one entry for each epoch
 """
 
@@ -23,12 +24,12 @@ from raymm.data.prepare import PreparedData
 from raymm.losses.gather import world_size
 from raymm.training.card import save_card
 from raymm.training.checkpoint import CheckpointStore
-from raymm.training.dispatch import Score
 from raymm.training.evaluate import embed_split, score_split
 from raymm.training.learner import Learner
 from raymm.training.resources import peak_memory_gib
 from raymm.training.samples import keep_samples
 from raymm.training.state import Training
+from raymm.training.task import Score
 
 EVALUATION_BATCH = 256
 """Samples embedded at a time after training; no gradient is kept, so more fit than in a step."""
@@ -47,7 +48,9 @@ def finish(training: Training, dataset: Dataset, score: Score) -> dict[str, floa
     """
     cell, prepared, progress = training.cell, training.prepared, training.progress
     training.learner.load_state_dict(training.best)
-    metrics = _scores(cell, prepared, training.learner, training.store, score)
+    metrics = _scores(
+        cell, prepared, training.learner, training.store, score, training.micro_batches
+    )
     if training.rank != 0:
         return {}
     best = progress.curve[progress.best_epoch - 1]
@@ -68,8 +71,9 @@ def finish(training: Training, dataset: Dataset, score: Score) -> dict[str, floa
     result: dict[str, Any] = {"config": to_dict(cell), "scored": score, "metrics": metrics}
     if score == "validation":
         result["validation"] = metrics
-    save_card(training.store.folder, cell, prepared, dataset)
-    training.store.finish(training.best, {**result, "curve": progress.curve})
+    with training.store.writing("The description of the model"):
+        save_card(training.store.folder, cell, prepared, dataset)
+    training.store.finish(training.best, {**result, "curve": progress.curve}, half=score == "test")
     return metrics
 
 
@@ -108,6 +112,8 @@ def score_again(
         {"validation": metrics} if score == "validation" else {"scored": "test", "metrics": metrics}
     )
     store.rewrite({**result, **changes})
+    if score == "test":
+        store.halve_weights()
     return metrics
 
 
@@ -117,6 +123,7 @@ def _scores(
     learner: Learner,
     store: CheckpointStore,
     score: Score,
+    parts: int = 1,
 ) -> dict[str, float]:
     """Embedding metrics and probe of a split; empty on other ranks than the first."""
     used = ("train", "validation", "test") if score == "test" else ("train", "validation")
@@ -125,7 +132,7 @@ def _scores(
         name: embed_split(
             learner.model,
             getattr(prepared, name),
-            batch_size=max(cell.train.batch_size, EVALUATION_BATCH),
+            batch_size=max(max(cell.train.batch_size, EVALUATION_BATCH) // parts, world_size()),
             rank=rank,
             world_size=world_size(),
         )
@@ -136,5 +143,6 @@ def _scores(
     scored = score_split(prepared, embedded, split=score)
     if score == "validation":
         return {f"val/{name}": value for name, value in scored.metrics.items()}
-    keep_samples(store.folder, prepared, embedded["test"], scored)
+    with store.writing("The test split's embeddings"):
+        keep_samples(store.folder, prepared, embedded["test"], scored)
     return scored.metrics

@@ -18,10 +18,11 @@ from raymm.data.dataset import Dataset
 from raymm.data.prepare import prepare
 from raymm.losses.gather import world_size
 from raymm.training.checkpoint import CheckpointStore
-from raymm.training.dispatch import Score
 from raymm.training.finish import finish, score_again, told
+from raymm.training.pulse import Pulse
 from raymm.training.resources import keep_freed_memory, reset_peak_memory
 from raymm.training.state import EpochReport, Training
+from raymm.training.task import Score
 
 CHECKPOINT_INTERVAL_S = 30.0
 """Least time between two checkpoints: what a killed worker may lose."""
@@ -35,6 +36,8 @@ def train_cell(
     device: torch.device,
     on_epoch: Callable[[EpochReport], bool],
     score: Score = "test",
+    micro_batches: int = 1,
+    pulse: Pulse | None = None,
     checkpoint_interval_s: float = CHECKPOINT_INTERVAL_S,
 ) -> dict[str, float]:
     """Train a cell, or go on with it from its newest checkpoint, and score it.
@@ -44,6 +47,9 @@ def train_cell(
         on_epoch: called on rank 0 after each epoch; False stops the training.
         score: the split whose metrics are asked for. With "validation" they are called
             "val/<name>" and the test split is not touched.
+        micro_batches: parts that each rank's share of a step is cut into, to need less memory. The
+            gradient stays that of the whole step.
+        pulse: hears of each step, for a watchdog.
         checkpoint_interval_s: least seconds between two checkpoints.
 
     A cell that is finished is not trained again: what it left in its storage is reported, or, if
@@ -68,12 +74,14 @@ def train_cell(
         if known is None:
             return score_again(cell, prepare(dataset, cell.data), store, device, done, score)
         return known if _is_first() else {}
-    training = Training(cell, prepare(dataset, cell.data), store, device)
+    pulse = pulse or Pulse()
+    prepared = prepare(dataset, cell.data)
+    training = Training(cell, prepared, store, device, micro_batches=micro_batches, pulse=pulse)
     training.resume()
     last_saved = time.monotonic()
     while not training.is_over:
         report = training.run_epoch()
-        late = time.monotonic() - last_saved >= checkpoint_interval_s
+        late = pulse.hurry or time.monotonic() - last_saved >= checkpoint_interval_s
         if late or training.is_over:
             training.save()
             last_saved = time.monotonic()

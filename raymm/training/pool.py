@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +32,10 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymm.data.dataset import Dataset
+from raymm.training.deaths import cause_of, first_line
 from raymm.training.dispatch import Dispatcher, Handle
+from raymm.training.guard import Guard
+from raymm.training.watchdog import WatchSettings
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +59,7 @@ class PoolSettings:
         storage: root of the cells' folders; a path all nodes see, or an fsspec address.
         max_attempts: see `Dispatcher`.
         this_machine_only: whether the Ray was started for this sweep and ends with it.
+        watch: when a worker that stands still is taken to hang.
         train: "package.module:name" of the function that trains a cell.
     """
 
@@ -65,6 +69,7 @@ class PoolSettings:
     storage: str
     max_attempts: int = 3
     this_machine_only: bool = False
+    watch: WatchSettings = field(default_factory=WatchSettings)
     train: str = "raymm.training.loop:train_cell"
 
     def resources(self) -> dict[str, float]:
@@ -98,12 +103,14 @@ class WorkerPool:
         self._dataset = ray.put(dataset)
         self._folder = tempfile.TemporaryDirectory(prefix="raymm-train-")
         self._closing = threading.Event()
+        self._guard = Guard(self.dispatcher, settings.watch.beat_s)
         self._threads = [
             threading.Thread(target=self._host, args=(group,), daemon=True, name=f"group-{group}")
             for group in range(groups)
         ]
 
     def __enter__(self) -> WorkerPool:
+        self._guard.start()
         for thread in self._threads:
             thread.start()
         return self
@@ -125,6 +132,7 @@ class WorkerPool:
                 group in a longer epoch ends when this process leaves Ray.
         """
         self._closing.set()
+        self._guard.stop()
         ray.get(self.dispatcher.close.remote())
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
@@ -203,14 +211,9 @@ class _ToldOfDeaths(UserCallback):
         reason = "; ".join(
             f"rank {rank}: {first_line(error)}" for rank, error in worker_exceptions.items()
         )
-        if not ray.get(self.dispatcher.group_died.remote(self.group, reason)):
+        cause = cause_of(list(worker_exceptions.values()))
+        if not ray.get(self.dispatcher.group_died.remote(self.group, reason, cause)):
             raise RuntimeError(f"gave up: {reason}")  # ends the job: nobody would restart for ever
-
-
-def first_line(error: Exception) -> str:
-    """Type and first line of an error, which may carry pages of other processes' tracebacks."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def _work(config: dict[str, Any]) -> None:
@@ -230,7 +233,8 @@ def _work(config: dict[str, Any]) -> None:
         device=torch.device("cpu") if settings.gpu is None else _own_gpu(),
     )
     dataset: Dataset = ray.get(config["dataset"])
-    serve(seat, config["dispatcher"], dataset, settings.storage, resolve(settings.train))
+    train = resolve(settings.train)
+    serve(seat, config["dispatcher"], dataset, settings.storage, train, settings.watch)
 
 
 def _own_gpu() -> torch.device:

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from raymm.config import CellConfig
+from raymm.data.batch import Batch
 from raymm.data.loader import ordered_batches, steps_per_epoch, train_batches
 from raymm.data.prepare import PreparedData
 from raymm.errors import TrainingError
 from raymm.losses.gather import world_size
 from raymm.training.checkpoint import Checkpoint, CheckpointStore
 from raymm.training.learner import Learner
+from raymm.training.microbatch import backward_in_parts
 from raymm.training.optimizer import (
     learning_rate,
     load_optimizer,
@@ -25,6 +27,7 @@ from raymm.training.optimizer import (
     optimizer_tensors,
     set_learning_rate,
 )
+from raymm.training.pulse import Pulse
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,25 @@ class Progress:
 
 
 class Training:
-    """A cell under training on this rank."""
+    """A cell under training on this rank.
+
+    Args:
+        micro_batches: parts that a step's share of this rank is cut into, to need less memory.
+        pulse: hears of every step.
+    """
 
     def __init__(
-        self, cell: CellConfig, prepared: PreparedData, store: CheckpointStore, device: torch.device
+        self,
+        cell: CellConfig,
+        prepared: PreparedData,
+        store: CheckpointStore,
+        device: torch.device,
+        *,
+        micro_batches: int = 1,
+        pulse: Pulse | None = None,
     ) -> None:
         self.cell, self.prepared, self.store, self.device = cell, prepared, store, device
+        self.micro_batches, self.pulse = micro_batches, pulse or Pulse()
         self.ranks = world_size()
         self.rank = dist.get_rank() if self.ranks > 1 else 0
         torch.manual_seed(cell.train.seed)
@@ -71,7 +87,7 @@ class Training:
             self.best = {name: t.to(self.device) for name, t in found.groups["best"].items()}
             self.progress = Progress(**found.state)
         self.parallel: nn.Module = self.learner
-        if self.ranks > 1:
+        if self.ranks > 1 and self.micro_batches == 1:  # in parts, gradients are averaged there
             ids = [self.device] if self.device.type == "cuda" else None
             self.parallel = DistributedDataParallel(self.learner, device_ids=ids)
 
@@ -79,10 +95,11 @@ class Training:
         """One epoch of training, then the validation loss."""
         progress, started = self.progress, time.perf_counter()
         progress.epoch += 1
-        train_loss, rate = self._train()
-        trained = time.perf_counter() - started
-        progress.train_s += trained
-        validation_loss = self._of_first_rank(self._validation_loss())
+        with self.pulse.steps():
+            train_loss, rate = self._train()
+            trained = time.perf_counter() - started
+            progress.train_s += trained
+            validation_loss = self._of_first_rank(self._validation_loss())
         if not math.isfinite(validation_loss):
             raise TrainingError(
                 f"The validation loss is {validation_loss} after epoch {progress.epoch}. Lower "
@@ -150,14 +167,13 @@ class Training:
         for number, batch in enumerate(batches):
             rate = learning_rate(config, self.steps * (epoch - 1) + number, total)
             set_learning_rate(self.optimizer, rate)
-            loss = self.parallel(batch.to(self.device))
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss = self._gradient(batch.to(self.device))
             if config.clip_norm > 0:
                 nn.utils.clip_grad_norm_(self.learner.parameters(), config.clip_norm)
             self.optimizer.step()
             self.learner.loss.clamp()
-            losses.append(loss.detach())
+            losses.append(loss)
+            self.pulse.tick()
         # Read once an epoch: reading each step's loss would make the device wait for the host.
         values = torch.stack(losses)
         if not bool(torch.isfinite(values).all()):
@@ -169,6 +185,15 @@ class Training:
             )
         return float(values.mean()), rate
 
+    def _gradient(self, batch: Batch) -> Tensor:
+        """Leave the gradient of the global batch's loss in the parameters; the loss, detached."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.micro_batches > 1:
+            return backward_in_parts(self.learner, batch, self.micro_batches)
+        loss: Tensor = self.parallel(batch)
+        torch.autograd.backward(loss)
+        return loss.detach()
+
     @torch.no_grad()
     def _validation_loss(self) -> float:
         """Mean over the validation split of the loss of its batches, in fixed order."""
@@ -176,6 +201,7 @@ class Training:
         batches = ordered_batches(split, batch_size=size, rank=self.rank, world_size=self.ranks)
         for number, (_, batch) in enumerate(batches):
             loss = float(self.learner(batch.to(self.device)))
+            self.pulse.tick()
             weight = min(size, split.size - number * size)
             total += loss * weight
         return total / split.size

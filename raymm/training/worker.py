@@ -10,6 +10,7 @@ import random
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import ray
@@ -19,7 +20,11 @@ from raymm.data.dataset import Dataset
 from raymm.errors import RaymmError
 from raymm.training.checkpoint import CheckpointStore
 from raymm.training.dispatch import Handle, Task
+from raymm.training.heart import Heart
+from raymm.training.memory import is_out_of_memory
+from raymm.training.pulse import Pulse
 from raymm.training.state import EpochReport
+from raymm.training.watchdog import WatchSettings
 
 TrainFunction = Callable[..., dict[str, float]]
 TRACEBACK_CHARS = 4000
@@ -48,7 +53,12 @@ def resolve(path: str) -> TrainFunction:
 
 
 def serve(
-    seat: Seat, dispatcher: Handle, dataset: Dataset, storage: str, train: TrainFunction
+    seat: Seat,
+    dispatcher: Handle,
+    dataset: Dataset,
+    storage: str,
+    train: TrainFunction,
+    watch: WatchSettings,
 ) -> None:
     """Train what the dispatcher deals until it sends the group home.
 
@@ -56,6 +66,7 @@ def serve(
         dispatcher: handle of the `Dispatcher` actor.
         dataset: the same for all cells; its arrays lie read-only in the node's object store.
         storage: root of the cells' folders.
+        watch: how often to give a sign of life, and when a training hangs.
 
     Raises:
         Exception: whatever ended a cell, where this process cannot go on after it: other ranks may
@@ -63,16 +74,25 @@ def serve(
             Train then starts the group anew.
     """
     baseline = ProcessState.capture()
-    for number in itertools.count():
-        baseline.restore()
-        task = ray.get(dispatcher.next_task.remote(seat.group, seat.incarnation, number))
-        if task is None:
-            return
-        _train(seat, dispatcher, dataset, f"{storage}/{task.key}", train, task)
+    with Heart(dispatcher, seat.incarnation, seat.rank, watch) as heart:
+        for number in itertools.count():
+            baseline.restore()
+            task = ray.get(dispatcher.next_task.remote(seat.group, seat.incarnation, number))
+            if task is None:
+                return
+            pulse = heart.works_on(task.key)
+            _train(seat, dispatcher, dataset, f"{storage}/{task.key}", train, task, pulse)
+            heart.rests()
 
 
 def _train(
-    seat: Seat, dispatcher: Handle, dataset: Dataset, storage: str, train: TrainFunction, task: Task
+    seat: Seat,
+    dispatcher: Handle,
+    dataset: Dataset,
+    storage: str,
+    train: TrainFunction,
+    task: Task,
+    pulse: Pulse,
 ) -> None:
     def on_epoch(report: EpochReport) -> bool:
         epoch = {"epoch": float(report.epoch), **report.metrics}
@@ -88,13 +108,16 @@ def _train(
                 device=seat.device,
                 on_epoch=on_epoch,
                 score=task.score,
+                micro_batches=task.micro_batches,
+                pulse=pulse,
             )
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         details = traceback.format_exc()[-TRACEBACK_CHARS:]
-        final = ends_the_same_again(error, seat)
-        ray.get(dispatcher.fail.remote(task.key, seat.incarnation, reason, details, final))
-        if seat.world_size > 1 or seat.device.type != "cpu":
+        goes_on = seat.world_size == 1 and seat.device.type == "cpu"
+        said = (reason, details, kind_of(error, seat), goes_on)
+        ray.get(dispatcher.fail.remote(task.key, seat.incarnation, *said))
+        if not goes_on:
             raise
     else:
         if seat.rank == 0:
@@ -103,13 +126,16 @@ def _train(
             ray.get(dispatcher.finish.remote(task.key, seat.incarnation, metrics))
 
 
-def ends_the_same_again(error: Exception, seat: Seat) -> bool:
-    """Whether training the cell again would fail alike.
+def kind_of(error: Exception, seat: Seat) -> Literal["final", "again", "memory"]:
+    """Whether the cell can be trained again, and how.
 
     With several ranks a RuntimeError may only say that a peer's process has gone (that is what a
     collective then raises), and the cell deserves another attempt.
     """
-    return isinstance(error, RaymmError) or seat.world_size == 1 or type(error) is not RuntimeError
+    if is_out_of_memory(error):
+        return "memory"
+    alone = seat.world_size == 1 or type(error) is not RuntimeError
+    return "final" if isinstance(error, RaymmError) or alone else "again"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from raymm.training.checkpoint import Checkpoint, CheckpointStore
+from raymm.training.checkpoint import Checkpoint, CheckpointStore, in_half_space
 
 
 def at(epoch: int) -> Checkpoint:
@@ -47,6 +47,38 @@ def test_a_list_cut_off_half_way_is_passed_over(store: CheckpointStore) -> None:
     store.save(at(1))
     store.fs.pipe_file(f"{store.root}/epoch_00001/state.json", b'{"epoch": 1, "fil')
     assert store.newest() is None
+
+
+def test_half_the_space_changes_each_weight_by_a_part_in_two_thousand_at_most() -> None:
+    drawn = torch.randn(1000, generator=torch.manual_seed(0))
+    weights = {
+        "plain": drawn, "small": drawn * 1e-4, "large": torch.tensor([1.0, 1e5]),
+        "number": torch.tensor(2.659260036932778), "counts": torch.arange(3),
+    }  # fmt: skip
+    halved = in_half_space(weights)
+    kinds = {name: tensor.dtype for name, tensor in halved.items()}
+    assert kinds.pop("plain") == kinds.pop("small") == torch.float16
+    assert kinds == {"large": torch.float32, "number": torch.float32, "counts": torch.int64}
+    torch.testing.assert_close(halved["plain"].float(), drawn, rtol=1 / 2048, atol=1e-7)
+    torch.testing.assert_close(halved["small"].float(), drawn * 1e-4, rtol=1 / 2048, atol=1e-7)
+    assert all(torch.equal(halved[name], weights[name]) for name in kinds)
+
+
+def test_final_weights_take_half_the_space_when_asked(store: CheckpointStore) -> None:
+    weights = {"a": torch.randn(4096)}
+    store.finish(weights, {"metrics": {}})
+    assert torch.equal(store.weights()["a"], weights["a"])
+    whole = store.fs.size(f"{store.root}/model.safetensors")
+    store.halve_weights()
+    assert store.fs.size(f"{store.root}/model.safetensors") < 0.51 * whole
+    torch.testing.assert_close(store.weights()["a"].float(), weights["a"], rtol=1e-3, atol=1e-6)
+
+
+def test_nothing_is_left_of_what_is_discarded(store: CheckpointStore) -> None:
+    store.save(at(1))
+    store.discard()
+    assert not store.fs.exists(store.root)
+    store.discard()
 
 
 def test_finishing_leaves_weights_and_result_only(store: CheckpointStore) -> None:

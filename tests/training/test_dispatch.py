@@ -9,7 +9,9 @@ from typing import TypeVar
 import pytest
 
 from raymm.config import CellConfig
-from raymm.training.dispatch import Dispatcher, Outcome, Task
+from raymm.training.dispatch import MICRO_BATCHES, Dispatcher, Outcome, Task
+from raymm.training.task import Cause
+from raymm.training.watchdog import Beat
 
 T = TypeVar("T")
 
@@ -108,7 +110,7 @@ def test_an_error_that_may_be_a_peers_death_is_tried_again_and_kept_as_the_reaso
         dispatcher = Dispatcher(groups=1, expected=1, max_attempts=1)
         await dispatcher.submit(task("a"))
         await soon(dispatcher.next_task(0, "x", 0))
-        await dispatcher.fail("a", "x", "RuntimeError: connection closed by peer", "trace", False)
+        await dispatcher.fail("a", "x", "RuntimeError: connection closed by peer", "trace", "again")
         await dispatcher.group_died(0, "rank 1 raised")
         assert await soon(dispatcher.next_task(0, "y", 0)) is None
         outcome = await outcome_of(dispatcher, "a")
@@ -233,5 +235,94 @@ def test_a_cell_scored_on_validation_is_dealt_again_for_the_test_split() -> None
         await dispatcher.finish("a", "x", {"m": 2.0})
         assert (await outcome_of(dispatcher, "a")).metrics == {"m": 2.0}
         assert await soon(dispatcher.next_task(0, "x", 2)) is None
+
+    asyncio.run(scene())
+
+
+def test_losing_its_node_does_not_use_up_a_cells_attempts() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=1, max_attempts=1)
+        await dispatcher.submit(task("a"))
+        for number, told in enumerate(("at once", "later", "when it comes back")):
+            incarnation, node = f"x{number}", f"node-{number}"
+            await dispatcher.beat(incarnation, 0, Beat(node, 1))
+            assert await soon(dispatcher.next_task(0, incarnation, 0)) == task("a")
+            if told == "at once":
+                assert await dispatcher.group_died(0, "unavailable", "node")
+            elif told == "later":  # the cluster learns some seconds after the workers are gone
+                assert await dispatcher.group_died(0, "killed")
+                await dispatcher.look({node})
+            else:
+                await dispatcher.look({node})
+        assert await soon(dispatcher.next_task(0, "last", 0)) == task("a")
+        await dispatcher.finish("a", "last", {"m": 1.0})
+        outcome = await outcome_of(dispatcher, "a")
+        assert (outcome.status, outcome.attempts) == ("finished", 4)
+
+    asyncio.run(scene())
+
+
+def test_a_group_whose_nodes_go_while_it_is_idle_is_not_given_up() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=1, max_attempts=2)
+        for _ in range(5):
+            assert await dispatcher.group_died(0, "unavailable", "node")
+        assert await dispatcher.group_died(0, "no module")
+        assert not await dispatcher.group_died(0, "no module")
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("how", ["process goes on", "group ends", "killed by Ray"])
+def test_a_cell_without_memory_is_tried_once_more_in_parts_and_then_fails(how: str) -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=1, max_attempts=1)
+        await dispatcher.submit(task("a"))
+        incarnation, number = "x", 0
+        for attempt, parts in enumerate((1, MICRO_BATCHES)):
+            dealt = await soon(dispatcher.next_task(0, incarnation, number))
+            assert dealt is not None and dealt.micro_batches == parts
+            said = ("MemoryError: no", "trace", "memory", how == "process goes on")
+            if how != "killed by Ray":
+                await dispatcher.fail("a", incarnation, *said)
+            if how == "process goes on":
+                number += 1
+            else:
+                cause: Cause = "memory" if how == "killed by Ray" else "crash"
+                assert await dispatcher.group_died(0, "MemoryError: no", cause)
+                incarnation = f"y{attempt}"
+        outcome = await outcome_of(dispatcher, "a")
+        assert outcome.status == "failed"
+        assert outcome.reason == "out of memory, also with each step in 8 parts: MemoryError: no"
+        assert outcome.micro_batches == 8
+
+    asyncio.run(scene())
+
+
+def test_a_process_that_stands_still_is_named_and_its_cell_says_why() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=1, max_attempts=1)
+        await dispatcher.submit(task("a"))
+        await dispatcher.beat("x", 0, Beat("node", 7, "a", 5, still_s=9, limit_s=8))
+        await soon(dispatcher.next_task(0, "x", 0))
+        (hung,) = await dispatcher.look(set())
+        assert (hung.node, hung.pid) == ("node", 7)
+        assert await dispatcher.look(set()) == []
+        await dispatcher.group_died(0, "signal 9")
+        assert await soon(dispatcher.next_task(0, "y", 0)) is None
+        outcome = await outcome_of(dispatcher, "a")
+        assert "ended 1 times" in outcome.reason
+        assert "rank 0 has stood still for 9 s after 5 steps" in outcome.reason
+
+    asyncio.run(scene())
+
+
+def test_whoever_sits_on_a_node_that_will_go_is_told() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=1, max_attempts=1)
+        assert not await dispatcher.beat("x", 0, Beat("spot", 7))
+        await dispatcher.look({"spot"})
+        assert await dispatcher.beat("x", 0, Beat("spot", 7))
+        assert not await dispatcher.beat("y", 0, Beat("other", 8))
 
     asyncio.run(scene())

@@ -103,7 +103,8 @@ def test_geometry_and_retrieval_are_of_the_test_split(trained: Trained) -> None:
     names = [spec.name for spec in trained.prepared.specs]
     expected = embedding_metrics(*whole(trained, trained.prepared.test), names)
     found = {name: trained.metrics[name] for name in expected}
-    assert found == pytest.approx(expected, rel=1e-3)
+    # The run's metrics are of the full weights, these of what is kept in half the space.
+    assert found == pytest.approx(expected, rel=1e-2, abs=3e-3)
 
 
 def test_probes_are_fitted_on_train_chosen_on_validation_and_scored_on_test(

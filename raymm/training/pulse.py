@@ -1,0 +1,75 @@
+"""Signs of life of a training: what a watchdog sees of it, and what it may ask for. Knows no Ray."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+WORKING = 0.1
+"""Share of a processor that a rank outside its steps uses at least if it works at all."""
+
+
+class Pulse:
+    """Counts what a rank has done. The training's thread writes it, the heart's thread reads it.
+
+    Attributes:
+        count: pieces of work done so far: steps of training, batches of validation.
+        longest_s: the longest of them.
+        in_steps: whether the rank is among them. Elsewhere (reading data, the first step with all
+            it sets up, a checkpoint, a probe) processor time it uses counts as progress.
+        hurry: set from outside: the machine will soon go, so keep a checkpoint after each epoch.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.longest_s = 0.0
+        self.in_steps = False
+        self.hurry = False
+        self._last = 0.0
+
+    def tick(self) -> None:
+        """One more piece of work is done."""
+        now = time.monotonic()
+        self.longest_s = max(self.longest_s, now - self._last)
+        self._last = now
+        self.count += 1
+        self.in_steps = True
+
+    @contextmanager
+    def steps(self) -> Iterator[None]:
+        """Pieces of work follow one after the other."""
+        self._last = time.monotonic()
+        try:
+            yield
+        finally:
+            self.in_steps = False
+
+
+class Movement:
+    """How long a rank has stood still, by what its pulse and its processor time say.
+
+    Call `look` every second or so, from a thread of the rank's own process.
+    """
+
+    def __init__(self) -> None:
+        self._pulse: Pulse | None = None
+        self._count = -1
+        self._looked = self._moved = self._used = 0.0
+
+    def look(self, pulse: Pulse, now: float, used: float) -> float:
+        """Seconds since the last progress.
+
+        Args:
+            now: seconds of a monotonic clock.
+            used: processor seconds of this process.
+        """
+        worked = used - self._used >= WORKING * (now - self._looked)
+        if (
+            pulse is not self._pulse
+            or pulse.count != self._count
+            or (worked and not pulse.in_steps)
+        ):
+            self._moved = now
+        self._pulse, self._count, self._looked, self._used = pulse, pulse.count, now, used
+        return now - self._moved

@@ -1,0 +1,129 @@
+"""Micro-batches give the loss and the gradient of the whole step."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from raymm.config import MODEL_NAMES, CellConfig, ModelConfig, ModelName
+from raymm.data.batch import Batch
+from raymm.training.learner import Learner
+from raymm.training.microbatch import backward_in_parts, split_batch
+from tests.losses.test_world_size import SPECS, share_of
+from tests.models.batches import random_batch, random_presence
+
+MODALITIES = 3
+MODELS: tuple[ModelName, ...] = tuple(name for name in MODEL_NAMES if name != "convirt")
+"""ConVIRT's encoders are downloaded; its model is otherwise CBMF's."""
+PARTS = (1, 2, 3, 8)
+
+
+@dataclasses.dataclass
+class Specs:
+    """All that a learner asks of its data."""
+
+    specs: Any = SPECS[:MODALITIES]
+
+
+def learner(name: ModelName) -> Learner:
+    torch.manual_seed(3)
+    model = ModelConfig(name=name, width=8, depth=2, heads=2, head_size=8)
+    made: Any = Learner
+    found: Learner = made(Specs(), CellConfig(model=model))
+    return found
+
+
+def gradients(module: Learner) -> dict[str, Tensor]:
+    return {
+        name: each.grad
+        for name, each in module.named_parameters()
+        if each.requires_grad and each.grad is not None
+    }
+
+
+def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(
+            found[name], tensor, atol=1e-6, rtol=1e-5,
+            msg=lambda text, where=name: f"{where}: {text}",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("sparsity", [0.0, 0.4, 0.7])
+def test_gradient_in_parts_is_that_of_the_whole_step(name: ModelName, sparsity: float) -> None:
+    batch = random_batch(random_presence(12, MODALITIES, sparsity, seed=5), seed=1)
+    whole = learner(name)
+    loss = whole(batch)
+    torch.autograd.backward(loss)
+    wanted = gradients(whole)
+    assert any(bool(tensor.abs().max() > 1e-4) for tensor in wanted.values())
+    for parts in PARTS:
+        cut = learner(name)
+        found = backward_in_parts(cut, batch, parts)
+        torch.testing.assert_close(found, loss.detach(), atol=1e-6, rtol=1e-6)
+        assert not found.requires_grad
+        assert_same(gradients(cut), wanted)
+
+
+def test_a_batch_is_cut_in_order_and_nothing_is_lost() -> None:
+    batch = random_batch(random_presence(11, MODALITIES, 0.4, seed=2))
+    parts = split_batch(batch, 4)
+    assert [part.size for part in parts] == [3, 3, 3, 2]
+    np.testing.assert_array_equal(np.concatenate([p.presence for p in parts]), batch.presence)
+    for part in parts:
+        assert {block.modality for block in part.blocks} == set(range(MODALITIES))
+        for modality in range(MODALITIES):
+            there = [block.samples for block in part.blocks if block.modality == modality]
+            places = np.sort(torch.cat(there).numpy())
+            np.testing.assert_array_equal(places, np.flatnonzero(part.presence[:, modality]))
+
+
+def test_what_is_drawn_in_the_first_pass_is_drawn_again_in_the_second() -> None:
+    batch = random_batch(random_presence(6, MODALITIES, 0.2, seed=2))
+    drawn: list[Tensor] = []
+
+    class Noisy(Learner):
+        def embed(self, batch: Batch) -> Any:
+            drawn.append(torch.rand(4))
+            return super().embed(batch)
+
+    made: Any = Noisy
+    backward_in_parts(made(Specs(), CellConfig()), batch, 3)
+    assert len(drawn) == 6
+    assert all(torch.equal(one, two) for one, two in zip(drawn[:3], drawn[3:], strict=True))
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def rank_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    share = share_of(rank, 2)  # rank 1 has nobody with the second modality
+    for name in MODELS:
+        whole = learner(name)
+        parallel = DistributedDataParallel(whole)
+        loss = parallel(share)
+        loss.backward()
+        wanted = gradients(whole)
+        for parts in (2, 4):
+            cut = learner(name)
+            found = backward_in_parts(cut, share, parts)
+            torch.testing.assert_close(found, loss.detach(), atol=1e-6, rtol=1e-6)
+            assert_same(gradients(cut), wanted)
+    dist.destroy_process_group()
+
+
+def test_two_ranks_in_parts_have_the_gradient_of_two_ranks(tmp_path: Path) -> None:
+    mp.spawn(rank_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]

@@ -1,0 +1,121 @@
+"""Who hangs: judged by progress, not by how long anything takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from raymm.training.pulse import Movement, Pulse
+from raymm.training.watchdog import BLIND_S, Beat, Watchdog
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def waited(clock: Clock, dog: Watchdog, seconds: float) -> dict[str, list[str]]:
+    """Look every second; what hangs at the end, as "pid: reason"."""
+    found = {}
+    for _ in range(int(seconds)):
+        clock.now += 1
+        found |= dog.hung()
+    return {name: [f"{h.pid}: {h.reason}" for h in hung] for name, hung in found.items()}
+
+
+def beat(pid: int, count: int, still_s: float = 0.0, cell: str = "a") -> Beat:
+    return Beat("node", pid, cell, count, still_s, 10.0)
+
+
+def test_a_process_without_a_sign_of_life_hangs_whatever_the_others_do() -> None:
+    clock = Clock()
+    dog = Watchdog(clock)
+    dog.beat("x", 1, beat(1, 7))
+    for _ in range(3):
+        dog.beat("x", 0, beat(0, 8))
+        assert waited(clock, dog, 3) == {}
+    dog.beat("x", 0, beat(0, 8))
+    assert waited(clock, dog, 3) == {"x": ["1: rank 1 has given no sign of life for 11 s"]}
+    assert waited(clock, dog, 9) == {}  # said once
+
+
+def test_of_ranks_that_all_stand_still_those_behind_hang() -> None:
+    clock = Clock()
+    dog = Watchdog(clock)
+    dog.beat("x", 0, beat(10, 8, still_s=20))
+    dog.beat("x", 1, beat(11, 7, still_s=20))
+    dog.beat("x", 2, beat(12, 7, still_s=20))
+    (found,) = waited(clock, dog, 1).values()
+    assert [line.split(":")[0] for line in found] == ["11", "12"]
+
+
+def test_one_rank_that_moves_is_enough_and_one_that_rests_does_not_count() -> None:
+    clock = Clock()
+    dog = Watchdog(clock)
+    dog.beat("x", 0, beat(10, 8, still_s=1))
+    dog.beat("x", 1, beat(11, 7, still_s=50))
+    assert waited(clock, dog, 2) == {}
+    dog.beat("x", 0, beat(10, 0, cell=""))
+    dog.beat("x", 1, beat(11, 7, still_s=50))
+    assert list(waited(clock, dog, 1)) == ["x"]
+
+
+def test_a_group_that_waits_for_a_cell_may_wait_for_ever() -> None:
+    clock = Clock()
+    dog = Watchdog(clock)
+    dog.beat("x", 0, Beat("node", 1))
+    assert waited(clock, dog, 1000) == {}
+
+
+def test_a_watchdog_that_was_stopped_itself_blames_nobody() -> None:
+    clock = Clock()
+    dog = Watchdog(clock)
+    dog.beat("x", 0, beat(1, 7))
+    clock.now += BLIND_S + 100
+    assert dog.hung() == {}
+    dog.beat("x", 0, beat(1, 9))
+    assert waited(clock, dog, 5) == {}
+
+
+def still(pulse: Pulse, movement: Movement, times: Iterator[tuple[float, float]]) -> list[float]:
+    return [movement.look(pulse, now, used) for now, used in times]
+
+
+def test_among_steps_only_steps_are_progress() -> None:
+    pulse, movement = Pulse(), Movement()
+    with pulse.steps():
+        pulse.tick()
+        busy = ((100.0 + n, 50.0 + n) for n in range(4))
+        assert still(pulse, movement, busy) == [0, 1, 2, 3]
+        pulse.tick()
+        assert movement.look(pulse, 104.0, 54.0) == 0
+
+
+@pytest.mark.parametrize(("used", "expected"), [(0.5, [0, 0, 0]), (0.01, [0, 1, 2])])
+def test_elsewhere_and_before_the_first_step_work_is_progress(
+    used: float, expected: list[float]
+) -> None:
+    pulse, movement = Pulse(), Movement()
+    times = [(100.0 + n, used * n) for n in range(3)]
+    with pulse.steps():  # the first step sets up much
+        assert still(pulse, movement, iter(times)) == expected
+
+
+def test_the_longest_step_is_measured_and_what_lies_between_epochs_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("raymm.training.pulse.time.monotonic", clock)
+    pulse = Pulse()
+    for _epoch in range(2):
+        with pulse.steps():
+            for seconds in (1.0, 3.0, 2.0):
+                clock.now += seconds
+                pulse.tick()
+        assert not pulse.in_steps
+        clock.now += 100.0
+    assert (pulse.longest_s, pulse.count) == (3.0, 6)
