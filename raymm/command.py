@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DONE, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 CLOSED = {DONE: "FINISHED", SOME_FAILED: "FAILED", INTERRUPTED: "KILLED"}
 
-Settings = TypeVar("Settings", bound=SweepSettings)
+Settings = TypeVar("Settings")
 Run = Callable[[Settings, str, Console], int]
 """Runs a sweep, given its settings and its command line, and returns the exit status."""
 
@@ -118,7 +118,7 @@ def conclude_search(search: Search, found: Found, command: str, console: Console
     console.print(best_table(found.best, goals))
     status = INTERRUPTED if found.open else SOME_FAILED if found.failed else DONE
     conclusion = {
-        "results": f"{sweep.folder}/report.md",
+        "results": f"{sweep.folder}/report.html",
         "studies": dashboard_command(search.address),
         "grid": f"python sweeps/sparsity_grid.py --from-search {sweep.name} ...",
     }

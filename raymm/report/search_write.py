@@ -9,6 +9,7 @@ from pathlib import Path
 from raymm.report.figures import image
 from raymm.report.markdown import flat
 from raymm.report.names import model_label, number
+from raymm.report.page.search import SearchRecord, search_page
 from raymm.report.search import best_frame, setting, trials_frame
 from raymm.report.search_figures import CAPTIONS, search_figures
 from raymm.sweep.search.best_file import Best
@@ -29,7 +30,7 @@ def write_search_report(
     settings: Mapping[str, object],
     environment: Mapping[str, str],
 ) -> None:
-    """Write `trials.csv`, `best.csv`, figures and `report.md`, each whole or not at all.
+    """Write `trials.csv`, `best.csv`, figures, `report.md` and `report.html`, each whole or not.
 
     Args:
         best: of each condition that has a complete trial.
@@ -57,6 +58,11 @@ def write_search_report(
     parts += ["### Settings", markdown_table(["setting", "value"], flat(settings))]
     parts += ["### Versions and machine", markdown_table(["what", "which"], environment.items())]
     _write(folder / "report.md", ("\n\n".join(parts) + "\n").encode())
+    record = SearchRecord(
+        name=name, trials=trials, best=best, goals=goals, spaces=spaces,
+        command=command, settings=settings, environment=environment,
+    )  # fmt: skip
+    _write(folder / "report.html", search_page(record).encode())
 
 
 def _headline(

@@ -17,7 +17,6 @@ from raymm.report.folder import ABOUT, CURVES, about_text
 from raymm.report.kept import load_samples
 from raymm.report.latex import tables_text
 from raymm.report.markdown import report_text
-from raymm.report.page.markup import Markup
 from raymm.report.page.page import page_text
 from raymm.report.record import SweepRecord, record_of
 from raymm.report.tables import ordered_results, summary_frame
@@ -36,7 +35,6 @@ def write_report(
     environment: Mapping[str, str],
     storage: str | None = None,
     fingerprints: Mapping[str, str] | None = None,
-    search: Sequence[Markup] = (),
     advance: Callable[[int], None] = lambda cells: None,
 ) -> None:
     """Write all that `write_record` writes, of results at hand.
@@ -51,7 +49,6 @@ def write_report(
         storage: root of the cells' folders, in which lies what they kept of their test split;
             without it nothing is said of single samples.
         fingerprints: of the data, by name of the data set.
-        search: the page's section on search results.
         advance: called with the number of cells done; on thousands this takes a minute.
 
     Raises:
@@ -73,14 +70,13 @@ def write_report(
         cross=read_cross(folder),
     )
     record = dataclasses.replace(record, notes=(*record.notes, *notes))
-    write_record(record, folder, search=search, advance=advance)
+    write_record(record, folder, advance=advance)
 
 
 def write_record(
     record: SweepRecord,
     folder: Path,
     *,
-    search: Sequence[Markup] = (),
     advance: Callable[[int], None] = lambda cells: None,
 ) -> None:
     """Write tables (CSV, LaTeX), figures 4 to 7 (PNG, SVG), `report.md` and `report.html`, and
@@ -113,7 +109,7 @@ def write_record(
         _write(folder / MARKDOWN, text.encode())
     _write(folder / ABOUT, about_text(record).encode())
     _write(folder / "tables.tex", tables_text(evidence).encode())
-    _write(folder / PAGE, page_text(evidence, search).encode())
+    _write(folder / PAGE, page_text(evidence).encode())
 
 
 def _frames(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame]]:

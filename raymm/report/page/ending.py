@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -133,14 +133,21 @@ def making(evidence: Evidence) -> Iterator[Markup]:
     if record.fingerprints:
         rows = [[name, element("code", value)] for name, value in record.fingerprints.items()]
         content += [element("h3", "Data"), table(["data set", "fingerprint"], rows)]
-    settings = [[name, element("code", value)] for name, value in flat(record.settings)]
-    if settings:
-        summary = element("summary", "Settings")
-        content.append(element("details", [summary, table(["setting", "value"], settings)]))
-    if record.environment:
-        versions = [[name, value] for name, value in record.environment.items()]
-        content += [element("h3", "Versions and machine"), table(["what", "which"], versions)]
+    content += settings_and_versions(record.settings, record.environment)
     yield section("making", "How it was made", content)
+
+
+def settings_and_versions(
+    settings: Mapping[str, object], environment: Mapping[str, str]
+) -> Iterator[Markup]:
+    """Two tables; none of what is not known."""
+    rows = [[name, element("code", value)] for name, value in flat(settings)]
+    if rows:
+        summary = element("summary", "Settings")
+        yield element("details", [summary, table(["setting", "value"], rows)])
+    if environment:
+        yield element("h3", "Versions and machine")
+        yield table(["what", "which"], [[name, value] for name, value in environment.items()])
 
 
 def paragraph_code(text: str) -> Markup:

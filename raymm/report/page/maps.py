@@ -114,7 +114,10 @@ def _by_label(
     classes = list(about.get("classes") or ())
     codes = sorted({int(code) for code in found.labels[known] if code >= 0})
     for code in codes:
-        yield _dots(places[found.labels == code], f"c{code % len(LIGHT)}", str(classes[code]))
+        # Of more classes than colours the next ones have squares.
+        shape = " square" * (code // len(LIGHT) % 2)
+        colour = f"c{code % len(LIGHT)}{shape}"
+        yield _dots(places[found.labels == code], colour, str(classes[code]))
     if len(codes) <= MOST_NAMES:
         for code in codes:
             x, y = np.median(places[found.labels == code], axis=0)

@@ -18,18 +18,17 @@ from raymm.report.page.results import differences, results
 
 NAVIGATION = {
     "figures": "Figures", "results": "Results", "differences": "Differences", "losses": "Losses",
-    "cross": "Train x test", "combinations": "Combinations", "maps": "Maps", "search": "Search",
+    "cross": "Train x test", "combinations": "Combinations", "maps": "Maps", "best": "Best settings",
+    "parallel": "Settings", "importance": "Importance", "pareto": "Pareto set",
+    "history": "History", "trials": "Trials",
     "cost": "Cost", "failed": "Failed", "cells": "Cells", "making": "How",
 }  # fmt: skip
 
 
-def page_text(evidence: Evidence, search: Sequence[Markup] = ()) -> str:
+def page_text(evidence: Evidence) -> str:
     """The whole of `report.html`: nothing in it is fetched from anywhere.
 
     The same evidence makes the same text.
-
-    Args:
-        search: a section on search results, if the sweep searched.
     """
     content = [
         *opening(evidence),
@@ -40,12 +39,16 @@ def page_text(evidence: Evidence, search: Sequence[Markup] = ()) -> str:
         *matrices(evidence),
         *combinations(evidence),
         *maps(evidence),
-        *search,
         *cost(evidence),
         *unfinished(evidence),
         *all_cells(evidence),
         *making(evidence),
     ]
+    return whole_page(evidence.record.name, content)
+
+
+def whole_page(title: str, content: Sequence[Markup]) -> str:
+    """A page of sections, with its style, its script and links to the sections."""
     assets = files("raymm.report.page") / "assets"
     style, script = (
         (assets / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
@@ -54,7 +57,7 @@ def page_text(evidence: Evidence, search: Sequence[Markup] = ()) -> str:
         Markup('<meta charset="utf-8">'),
         Markup('<meta name="viewport" content="width=device-width,initial-scale=1">'),
         Markup('<meta name="color-scheme" content="light dark">'),
-        element("title", evidence.record.name),
+        element("title", title),
         Markup('<link rel="icon" href="data:,">'),
         element("style", Markup(style + palette())),
     ]
