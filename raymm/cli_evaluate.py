@@ -13,8 +13,8 @@ from tyro.conf import Positional
 
 from raymm.data.sources.pairs.load import LayoutName
 from raymm.errors import ConfigError, DataError
+from raymm.sweep.task_runs import TaskRuns
 from raymm.tasks.names import TaskName
-from raymm.tracking import Tracker
 
 
 def evaluate(
@@ -58,7 +58,7 @@ def evaluate(
     from raymm.tasks.zero_shot import TEMPLATES
 
     console = Console()
-    tracker = Tracker(tracking_uri, dataset or "its own data")
+    tracker = TaskRuns(tracking_uri, dataset or "its own data")
     key, folder = find_model(run, storage, tracker)
     pairs = None
     if dataset is not None:
@@ -87,7 +87,7 @@ def evaluate(
     return 0
 
 
-def find_model(run: str, storage: str, tracker: Tracker) -> tuple[str | None, str]:
+def find_model(run: str, storage: str, tracker: TaskRuns) -> tuple[str | None, str]:
     """The cell key of a run, None where the store has no such cell, and its model's folder.
 
     Args:

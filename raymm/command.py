@@ -17,12 +17,13 @@ from raymm.errors import RaymmError
 from raymm.sweep.cells import CellResult
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep, print_plan
 from raymm.sweep.settings import SweepSettings
+from raymm.sweep.settle import settle
 from raymm.tracking import without_credentials
 
 if TYPE_CHECKING:
     from raymm.sweep.search.run import Found, Search
 
-DONE, SOME_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, SOME_FAILED, REFUSED, UNRECORDED, INTERRUPTED = 0, 1, 2, 3, 130
 CLOSED = {DONE: "FINISHED", SOME_FAILED: "FAILED", INTERRUPTED: "KILLED"}
 
 Settings = TypeVar("Settings")
@@ -39,7 +40,8 @@ def main(kind: type[Settings], script: str, run: Run[Settings], arguments: Seque
         arguments: the command line after the script's name.
 
     Returns:
-        Exit status: 0, 1 if cells failed, 2 if the sweep was refused, 130 after Ctrl-C.
+        Exit status: 0, 1 if cells failed, 2 if the sweep was refused, 3 if MLflow was away at the end
+        and did not come back, 130 after Ctrl-C.
     """
     # Passwords in addresses must not end in the report, which may be published, nor on the screen.
     command = without_credentials(shlex.join(["python", script, *arguments]))
@@ -65,8 +67,9 @@ def run_grid(settings: SweepSettings, command: str, console: Console) -> int:
 
     from raymm.sweep.runner import run_sweep  # Ray takes seconds, which a plan can do without
 
-    results = run_sweep(sweep, console)
-    return conclude(sweep, results, command, console)
+    with sweep.ledger:
+        results = run_sweep(sweep, console)
+        return conclude(sweep, results, command, console)
 
 
 def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console: Console) -> int:
@@ -91,8 +94,7 @@ def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console:
     console.print(f"results  {sweep.folder}/report.html", soft_wrap=True, highlight=False)
     status = exit_status(results)
     failed = sum(result.status == "failed" for result in results)
-    _close(sweep, status, failed, command, console)
-    return status
+    return _close(sweep, status, failed, command, console)
 
 
 def conclude_search(search: Search, found: Found, command: str, console: Console) -> int:
@@ -124,19 +126,20 @@ def conclude_search(search: Search, found: Found, command: str, console: Console
     }
     for what, where in conclusion.items():
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False)
-    _close(sweep, status, len(found.failed), command, console)
-    return status
+    return _close(sweep, status, len(found.failed), command, console)
 
 
-def _close(sweep: Sweep, status: int, failed: int, command: str, console: Console) -> None:
-    """Say where everything is and how to go on; close the sweep's run."""
-    console.print(f"MLflow   {sweep.tracker.ui_command}", soft_wrap=True, highlight=False)
-    sweep.tracker.close_sweep(CLOSED[status])
+def _close(sweep: Sweep, status: int, failed: int, command: str, console: Console) -> int:
+    """Say where everything is and how to go on; close the sweep's run; returns the exit status."""
+    console.print(f"MLflow   {sweep.ledger.ui_command}", soft_wrap=True, highlight=False)
+    sweep.ledger.close_sweep(CLOSED[status])
+    recorded = settle(sweep.ledger, console)
     if status == INTERRUPTED:
         console.print(f"Interrupted. The same command goes on: {command}", soft_wrap=True)
     elif status == SOME_FAILED:
         text = f"{failed} cell(s) failed; tracebacks in {sweep.folder}/failures.log"
         console.print(text, style="red", soft_wrap=True)
+    return status if recorded or status == INTERRUPTED else UNRECORDED
 
 
 def exit_status(results: Sequence[CellResult]) -> int:

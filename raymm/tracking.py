@@ -1,344 +1,342 @@
-"""The record of every cell in MLflow. The only importer of mlflow.
+"""The MLflow store of a ledger. The only importer of mlflow.
 
-One experiment holds a parent run for each sweep and one run for each cell, found by the tag
-`raymm.cell_key`: whatever happens to a cell, it has one run. A single process writes: the driver
-of the sweep. Epoch curves are logged under their names with step = epoch, each step once. Final
-metrics have their names too, and where a curve has the name already `final/<name>`.
+Knows experiments, runs, tags, points and registers, not what they mean: that is
+`raymm.sweep.ledger`. A register is written once: whoever writes first decides, and all others
+read what the first wrote. It is a parameter of one run, of which MLflow refuses to change the value
+(a primary key of its database: so it holds for SQLite, for other databases, and behind a server).
 """
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import http.client
-import json
 import logging
 import os
 import re
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from raymm.config import to_dict
 from raymm.errors import TrackingError
-from raymm.sweep.cells import Cell, CellResult
-from raymm.sweep.environment import git_commit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-EXPERIMENT = "raymm"
+EXPERIMENT, DRIVERS = "raymm", "raymm-drivers"
+"""Experiments: sweeps and their cells; drivers and the registers."""
+LAYOUT = "2"
+"""Raised by hand whenever a ledger written by the code before can no longer be gone on with."""
+LAYOUT_TAG, REGISTERS_TAG = "raymm.layout", "raymm.registers"
 SQLITE = "sqlite:///"
 LOCAL_STORE = f"{SQLITE}mlruns/mlflow.db"
 LOCAL_ARTIFACTS = "mlruns/artifacts"
 CONNECT_TIMEOUT_S = 5.0
-FINAL = "final/"
-BATCH = 1000
-"""Most metrics MLflow takes in one call."""
+BATCH, PARAMS_BATCH = 1000, 100
+"""Most metrics, and most parameters, MLflow takes in one call."""
 LARGEST = 1.7976931348623157e308
 """MLflow stores infinity as the largest double."""
-
-KEY, KIND, SWEEP, PART_OF = "raymm.cell_key", "raymm.kind", "raymm.sweep", "raymm.part_of."
-MODEL, SPARSITY, SEED = "raymm.model", "raymm.sparsity", "raymm.seed"
-DATASET, REASON, CURVE = "raymm.dataset", "raymm.reason", "raymm.curve"
-TASK, OF_CELL = "raymm.task", "raymm.of_cell"
-PARENT = "mlflow.parentRunId"
-STATUS_OF = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+OURS_TO_MEND = {
+    "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST",
+    "INVALID_STATE", "PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED",
+}  # fmt: skip
+"""Error codes that trying again would not change. With any other the store is away for a while."""
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Whoever calls tries again, and says so meanwhile; MLflow would be silent for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _told(
-    method: Callable[Concatenate[Tracker, P], T],
-) -> Callable[Concatenate[Tracker, P], T]:
-    """Make a method of the tracker say with a remedy that the store has failed it."""
+class StoreAwayError(TrackingError):
+    """The store does not answer, or cannot now; the same call may succeed later."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as the store has it; infinities restored."""
+
+    run_id: str
+    name: str
+    status: str
+    deleted: bool
+    started_ms: int
+    ended_ms: int | None
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+def _told(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[Store, P], T]:
+    """Make a method of the store say with a remedy that the store has failed it."""
 
     @functools.wraps(method)
-    def call(self: Tracker, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with _explained(self.uri):
             return method(self, *args, **kwargs)
 
     return call
 
 
-class Tracker:
-    """Runs of a sweep's cells in an MLflow store. A local store is made when a sweep is opened.
+class Store:
+    """An MLflow store. All methods raise TrackingError where it cannot be used, or no longer, of
+    which StoreAwayError says that it may be back.
 
-    All methods raise TrackingError where the store cannot be used, or no longer.
+    Nothing is made in it before `open`. Methods may be called from several threads.
 
     Args:
         uri: MLflow tracking URI; None for SQLite and an artifact folder under `mlruns/`.
-        dataset: name of the data set, as results show it.
 
     Raises:
         TrackingError: a server does not answer; said within seconds.
     """
 
-    def __init__(self, uri: str | None, dataset: str) -> None:
-        self.uri, self.dataset = uri or LOCAL_STORE, dataset
+    def __init__(self, uri: str | None) -> None:
+        self.uri = uri or LOCAL_STORE
+        self._file = _file_of(self.uri)
         self._local = uri is None
-        self._connected: tuple[MlflowClient, str] | None = None
+        self._made: MlflowClient | None = None
+        self._ids: dict[str, str] = {}
+        self._registers = ""
         _check_reachable(self.uri)
-        self._runs: dict[str, str] = {}
-        self._curves: dict[str, dict[int, dict[str, float]]] = {}
-        self._sweep: tuple[str, str] | None = None
-
-    @property
-    def ui_command(self) -> str:
-        """The one command that opens what was recorded in a browser; an address for a server."""
-        if self.uri.startswith(("http://", "https://")):
-            return self.uri
-        return f"mlflow ui --backend-store-uri {without_credentials(self.uri)}"
-
-    @_told
-    def finished(self, cells: Sequence[Cell]) -> dict[str, CellResult]:
-        """Those of the cells that are finished, by key, with their metrics and curves."""
-        if self.uri.startswith(SQLITE) and not Path(self.uri.removeprefix(SQLITE)).exists():
-            return {}
-        wanted = {cell.key: cell for cell in cells}
-        found: dict[str, CellResult] = {}
-        for run in self._all_runs(f"tags.`{KIND}` = 'cell'"):
-            key = run.data.tags[KEY]
-            if key not in wanted:
-                continue
-            self._runs[key] = run.info.run_id
-            if run.info.status == "FINISHED":
-                found[key] = self._result(wanted[key], run)
-        return found
-
-    @_told
-    def claim(self) -> None:
-        """Make sure that a database in a file can be written, as cheaply as it can be known.
-
-        Anything else has answered already, when it was asked for finished cells.
-        """
-        if self.uri.startswith(SQLITE):
-            file = Path(self.uri.removeprefix(SQLITE))
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("ab"):  # an empty file is an empty database
-                pass
-
-    @_told
-    def open_sweep(self, name: str, settings: Mapping[str, object]) -> None:
-        """Find or make the sweep's parent run, under which new cells are put."""
-        runs = self._all_runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
-        existing = next(runs, None)
-        if existing is None:
-            tags = {SWEEP: name, KIND: "sweep", **_commit()}
-            existing = self._client.create_run(self._experiment, tags=tags, run_name=name)
-            self._log_params(existing.info.run_id, settings)
-        else:
-            self._client.update_run(existing.info.run_id, status="RUNNING")
-        self._sweep = (name, existing.info.run_id)
-
-    @_told
-    def close_sweep(self, status: str) -> None:
-        """End the parent run: "FINISHED", "FAILED" or "KILLED"."""
-        if self._sweep is not None:
-            self._client.set_terminated(self._sweep[1], status)
-
-    @_told
-    def mark_part_of_sweep(self, keys: Iterable[str]) -> None:
-        """Say on the runs of cells, which another sweep may have made, that this one uses them."""
-        name, _ = self._open()
-        for key in keys:
-            self._client.set_tag(self._runs[key], f"{PART_OF}{name}", "true")
-
-    @_told
-    def start(self, cell: Cell) -> None:
-        """Make the cell's run, or take up the one it has."""
-        name, parent = self._open()
-        if cell.key in self._runs:
-            run_id = self._runs[cell.key]
-            self._client.update_run(run_id, status="RUNNING")
-            self._curves[cell.key] = self._read_curve(self._client.get_run(run_id))
-            self._client.set_tag(run_id, f"{PART_OF}{name}", "true")
-            self._client.set_tag(run_id, REASON, "")  # why it ended before is no longer so
-            return
-        config = cell.config
-        tags = {
-            KEY: cell.key,
-            KIND: "cell",
-            SWEEP: name,
-            f"{PART_OF}{name}": "true",
-            PARENT: parent,
-            MODEL: config.model.name,
-            SPARSITY: f"{config.data.sparsity:g}",
-            SEED: str(config.train.seed),
-            DATASET: self.dataset,
-            **_commit(),
-        }
-        run = self._client.create_run(self._experiment, tags=tags, run_name=cell.title)
-        self._runs[cell.key], self._curves[cell.key] = run.info.run_id, {}
-        self._log_params(run.info.run_id, to_dict(config))
-
-    @_told
-    def log_epochs(self, key: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        """Log epochs of a started cell; those its run has already are passed over."""
-        curve, points = self._curves[key], []
-        for epoch in epochs:
-            step = int(epoch["epoch"])
-            if not curve:
-                names = sorted(epoch.keys() - {"epoch"})
-                self._client.set_tag(self._runs[key], CURVE, json.dumps(names))
-            if step not in curve:
-                curve[step] = dict(epoch)
-                points += [(name, v, step) for name, v in epoch.items() if name != "epoch"]
-        self._log_metrics(key, points)
-
-    def curve(self, key: str) -> tuple[Mapping[str, float], ...]:
-        """All epochs of a started cell, those recorded before it was taken up again included."""
-        return tuple(epoch for _, epoch in sorted(self._curves[key].items()))
-
-    @_told
-    def end(self, result: CellResult) -> None:
-        """End a started cell's run as finished, failed or stopped, with metrics or the reason."""
-        in_curve = {name for epoch in self._curves[result.key].values() for name in epoch}
-        names = {name: FINAL + name if name in in_curve else name for name in result.metrics}
-        self._log_metrics(
-            result.key, [(names[name], value, 0) for name, value in result.metrics.items()]
-        )
-        run_id = self._runs[result.key]
-        self._client.set_tag(run_id, REASON, result.reason[:4000])
-        self._client.set_terminated(run_id, STATUS_OF[result.status])
-
-    @_told
-    def cell_of(self, run: str) -> str | None:
-        """The cell key of a run: of its id, or the key itself; None if no cell has such a run."""
-        if not run.isalnum():  # neither an id nor a key, and it would break the query
-            return None
-        for having in (f"attributes.run_id = '{run}'", f"tags.`{KEY}` = '{run}'"):
-            found = next(self._all_runs(f"tags.`{KIND}` = 'cell' and {having}"), None)
-            if found is not None:
-                key: str = found.data.tags[KEY]
-                self._runs[key] = found.info.run_id
-                return key
-        return None
-
-    @_told
-    def log_task(
-        self,
-        key: str,
-        task: str,
-        metrics: Mapping[str, float],
-        curves: Mapping[str, Mapping[int, float]],
-        files: Mapping[str, str],
-    ) -> str:
-        """Record a task that a cell's model was evaluated on, in a run of its own below the cell's.
-
-        A task that is evaluated again has a new run: nothing that was recorded changes.
-
-        Args:
-            key: of a cell that `cell_of` or `finished` has found.
-            task: its name.
-            metrics: under their stable names.
-            curves: metric -> step -> value.
-            files: name -> text, kept as artifacts.
-
-        Returns:
-            The run's id.
-        """
-        tags = {KIND: "task", TASK: task, OF_CELL: key, DATASET: self.dataset, **_commit()}
-        tags[PARENT] = self._runs[key]
-        run_id: str = self._client.create_run(
-            self._experiment, tags=tags, run_name=f"{task} {self.dataset}"
-        ).info.run_id
-        points = [(name, value, 0) for name, value in metrics.items()]
-        points += [(n, value, step) for n, curve in curves.items() for step, value in curve.items()]
-        self._log_points(run_id, points)
-        for name, text in files.items():
-            self._client.log_text(run_id, text, name)
-        self._client.set_terminated(run_id, STATUS_OF["finished"])
-        return run_id
-
-    def _open(self) -> tuple[str, str]:
-        if self._sweep is None:
-            raise TrackingError("No sweep is open in the tracker. Call open_sweep first.")
-        return self._sweep
 
     @property
     def _client(self) -> MlflowClient:
-        return self._connection()[0]
+        if self._made is None:
+            with _one_at_a_time(self._file):  # of two that make a database's tables one fails
+                self._made = _quiet_client(self.uri, self._file)
+        return self._made
 
-    @property
-    def _experiment(self) -> str:
-        return self._connection()[1]
+    @_told
+    def touch(self) -> None:
+        """Make sure that a database in a file can be written, as cheaply as it can be known.
 
-    def _connection(self) -> tuple[MlflowClient, str]:
-        """The client and the experiment's id; at the first call the store is made if need be."""
-        if self._connected is None:
-            with _few_retries():
-                self._connected = self._connect()
-        return self._connected
+        Anything else has answered already, when it was looked for.
+        """
+        if self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._file.open("ab"):  # an empty file is an empty database
+                pass
 
-    def _connect(self) -> tuple[MlflowClient, str]:
-        self.claim()
-        client = _quiet_client(self.uri)
-        found = client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return client, str(found.experiment_id)
+    @_told
+    def look(self) -> bool:
+        """Whether there is a ledger in the store. Writes nothing.
+
+        Raises:
+            TrackingError: an incompatible version has written it, or it has been deleted.
+        """
+        if self._registers:
+            return True
+        file = self._file
+        if file is not None and (not file.exists() or not file.stat().st_size):
+            return False
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            return False
+        where = f"The ledger in {without_credentials(self.uri)} (experiment '{EXPERIMENT}')"
+        if found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"{where} has been deleted. Bring it back with: mlflow experiments restore "
+                f"--experiment-id {found.experiment_id}; or give another --tracking-uri."
+            )
+        layout = found.tags.get(LAYOUT_TAG)
+        if layout != LAYOUT:
+            raise TrackingError(
+                f"{where} was written by an incompatible version of raymm (layout {layout or 1}; "
+                f"this version writes {LAYOUT}). Give another --tracking-uri, or move the old "
+                "store away. Cells that are finished in --storage are not trained again: a new "
+                "ledger takes their results from there."
+            )
+        self._registers = found.tags[REGISTERS_TAG]
+        self._ids[EXPERIMENT] = str(found.experiment_id)
+        self._ids[DRIVERS] = str(self.get(self._registers).params["experiment"])
+        return True
+
+    @_told
+    def open(self) -> None:
+        """Make the ledger, unless it is there.
+
+        Two that do this at once make one: the experiment's name is unique, and it appears together
+        with the tags that say which run has the registers. What the other made for it is deleted.
+        """
+        self.touch()
+        if self.look():
+            return
+        drivers = self._find_or_make(DRIVERS, {})
+        tags = {"raymm.kind": "registers"}
+        registers = self._client.create_run(drivers, tags=tags, run_name="registers").info.run_id
+        self._client.log_param(registers, "experiment", drivers)
+        self._find_or_make(EXPERIMENT, {LAYOUT_TAG: LAYOUT, REGISTERS_TAG: registers})
+        if not self.look():
+            raise TrackingError(f"The ledger in {without_credentials(self.uri)} has vanished.")
+        if self._registers == registers:
+            self._client.set_terminated(registers, "FINISHED")
+        else:
+            self._client.delete_run(registers)
+
+    def _find_or_make(self, name: str, tags: Mapping[str, str]) -> str:
+        from mlflow.exceptions import MlflowException
+
         location = LOCAL_ARTIFACTS if self._local else None
         if location is not None:
             Path(location).mkdir(parents=True, exist_ok=True)
-        return client, str(client.create_experiment(EXPERIMENT, artifact_location=location))
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                made = self._client.create_experiment(
+                    name, artifact_location=location, tags=dict(tags)
+                )
+                return str(made)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self._client.get_experiment_by_name(name)
+        assert found is not None  # its creation failed because it exists
+        return str(found.experiment_id)
 
-    def _all_runs(self, having: str) -> Iterator[Run]:
+    @_told
+    def runs(self, having: str, experiment: str = EXPERIMENT) -> list[RunRecord]:
+        """All runs that MLflow's search language finds; none where there is no ledger."""
+        if not self.look():
+            return []
         token: str | None = None
+        found: list[RunRecord] = []
         while True:
             page = self._client.search_runs(
-                [self._experiment], having, max_results=1000, page_token=token
+                [self._ids[experiment]], having, max_results=1000, page_token=token
             )
-            yield from page
+            found += map(_record, page)
             token = page.token
             if not token:
-                return
+                return found
 
-    def _result(self, cell: Cell, run: Run) -> CellResult:
-        """A finished cell as it was when it finished."""
-        curve = self._read_curve(run)
-        in_curve = {name for epoch in curve.values() for name in epoch}
-        metrics = {
-            name.removeprefix(FINAL): _restored(value)
-            for name, value in run.data.metrics.items()
-            if name not in in_curve
-        }
-        epochs = tuple(epoch for _, epoch in sorted(curve.items()))
-        return CellResult(
-            cell.config, self.dataset, cell.key, "finished", metrics=metrics, curve=epochs
+    @_told
+    def get(self, run_id: str) -> RunRecord:
+        """One run."""
+        return _record(self._client.get_run(run_id))
+
+    @_told
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """All points of a metric, as (step, value)."""
+        points = self._client.get_metric_history(run_id, metric)
+        return [(int(point.step), _restored(point.value)) for point in points]
+
+    @_told
+    def create(self, name: str, tags: Mapping[str, str], experiment: str = EXPERIMENT) -> str:
+        """Make a run, with status RUNNING; returns its id."""
+        run = self._client.create_run(self._ids[experiment], tags=dict(tags), run_name=name)
+        return str(run.info.run_id)
+
+    @_told
+    def delete(self, run_id: str) -> None:
+        """Delete a run, as far as MLflow does: searches no longer find it."""
+        self._client.delete_run(run_id)
+
+    @_told
+    def set_status(self, run_id: str, status: str) -> None:
+        """RUNNING, FINISHED, FAILED or KILLED; all but the first end the run."""
+        if status == "RUNNING":
+            self._client.update_run(run_id, status=status)
+        else:
+            self._client.set_terminated(run_id, status)
+
+    @_told
+    def describe(
+        self,
+        run_id: str,
+        tags: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+    ) -> None:
+        """Set tags, and parameters that are not set yet or have the same value."""
+        from mlflow.entities import Param, RunTag
+
+        pairs = [Param(name, value) for name, value in (params or {}).items()]
+        self._client.log_batch(
+            run_id, params=pairs[:PARAMS_BATCH], tags=[RunTag(*each) for each in tags.items()]
         )
+        for first in range(PARAMS_BATCH, len(pairs), PARAMS_BATCH):
+            self._client.log_batch(run_id, params=pairs[first : first + PARAMS_BATCH])
 
-    def _read_curve(self, run: Run) -> dict[int, dict[str, float]]:
-        """Recorded epochs by number."""
-        epochs: dict[int, dict[str, float]] = {}
-        for name in json.loads(run.data.tags.get(CURVE, "[]")):
-            for point in self._client.get_metric_history(run.info.run_id, name):
-                row = epochs.setdefault(int(point.step), {"epoch": float(point.step)})
-                row[name] = _restored(point.value)
-        return epochs
+    @_told
+    def log(
+        self,
+        run_id: str,
+        points: Sequence[tuple[str, float, int]],
+        time_ms: int,
+        tags: Mapping[str, str],
+    ) -> None:
+        """Log points (name, value, step), and set tags. The same points with the same time again
+        add nothing.
+        """
+        from mlflow.entities import Metric, RunTag
 
-    def _log_params(self, run_id: str, settings: Mapping[str, object]) -> None:
-        from mlflow.entities import Param
-
-        params = [
-            Param(name, without_credentials(str(value))[:6000]) for name, value in flat(settings)
-        ]
-        self._client.log_batch(run_id, params=params)
-
-    def _log_metrics(self, key: str, points: Sequence[tuple[str, float, int]]) -> None:
-        self._log_points(self._runs[key], points)
-
-    def _log_points(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for name, value, step in points]
+        metrics = [Metric(name, value, time_ms, step) for name, value, step in points]
         for first in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[first : first + BATCH])
+        if tags:
+            self._client.log_batch(run_id, tags=[RunTag(*each) for each in tags.items()])
+
+    @_told
+    def log_text(self, run_id: str, name: str, text: str) -> None:
+        """Keep a text as an artifact of a run."""
+        self._client.log_text(run_id, text, name)
+
+    @_told
+    def registers(self) -> Mapping[str, str]:
+        """All registers that have been written."""
+        return self.get(self._registers).params if self.look() else {}
+
+    @_told
+    def write_once(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Write registers, each unless it has been written; returns what each holds then."""
+        from mlflow.entities import Param
+        from mlflow.exceptions import MlflowException
+
+        pairs = [Param(name, value) for name, value in values.items()]
+        for first in range(0, len(pairs), PARAMS_BATCH):
+            batch = pairs[first : first + PARAMS_BATCH]
+            try:
+                self._client.log_batch(self._registers, params=batch)  # all of them, or none
+            except MlflowException:
+                for pair in batch:
+                    self._write_one(pair.key, pair.value)
+        there = self.registers()
+        return {name: there[name] for name in values}
+
+    def _write_one(self, name: str, value: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.log_param(self._registers, name, value)
+        except MlflowException as error:
+            # That somebody was first is told as a value that cannot be changed.
+            if error.error_code != "INVALID_PARAMETER_VALUE" or name not in self.registers():
+                raise
+
+
+def _record(run: Run) -> RunRecord:
+    info, data = run.info, run.data
+    return RunRecord(
+        run_id=info.run_id,
+        name=info.run_name or "",
+        status=info.status,
+        deleted=info.lifecycle_stage != "active",
+        started_ms=int(info.start_time or 0),
+        ended_ms=info.end_time,
+        tags=dict(data.tags),
+        params=dict(data.params),
+        metrics={name: _restored(value) for name, value in data.metrics.items()},
+    )
 
 
 def _check_reachable(uri: str) -> None:
@@ -351,23 +349,22 @@ def _check_reachable(uri: str) -> None:
         except urllib.error.HTTPError:
             return  # it answers; whether it lets us in is seen next
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise TrackingError(
+            raise StoreAwayError(
                 f"The MLflow server at {address} does not answer: {error}. Start it, mend "
                 "--tracking-uri, or leave --tracking-uri out to record locally."
             ) from error
 
 
 @contextmanager
-def _few_retries() -> Iterator[None]:
-    """While the first request is made, a server that fails it is not asked for minutes."""
-    few = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-    added = {name: value for name, value in few.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
+def _one_at_a_time(database: Path | None) -> Iterator[None]:
+    """Hold other processes of this machine off a database in a file while its tables are made."""
+    lock = database and database.with_name(f"{database.name}.lock")
+    if database is None or lock is None or (database.stat().st_size and not lock.exists()):
         yield
-    finally:
-        for name in added:
-            del os.environ[name]
+        return
+    with lock.open("rb" if lock.exists() else "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        yield
 
 
 @contextmanager
@@ -382,10 +379,11 @@ def _explained(uri: str) -> Iterator[None]:
             "address of a server."
         ) from error
     except Exception as error:
-        if not _of_the_store(error):
+        kind = _kind(error)
+        if kind is None:
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise TrackingError(
+        raise kind(
             f"{store}: {without_credentials(lines[0]).rstrip('.')}. Check --tracking-uri (a "
             "server's http address, or a database such as sqlite:///mlruns/mlflow.db) and, for a "
             "server, that it runs, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. "
@@ -393,33 +391,48 @@ def _explained(uri: str) -> Iterator[None]:
         ) from error
 
 
-def _of_the_store(error: Exception) -> bool:
+def _kind(error: Exception) -> type[TrackingError] | None:
+    """What kind of failure of the store it is; None if it is not the store's."""
     import mlflow.exceptions  # only where something failed: it takes seconds
     import sqlalchemy.exc
 
-    kinds = (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError)
-    return isinstance(error, kinds)
+    if isinstance(error, mlflow.exceptions.MlflowException):
+        return TrackingError if error.error_code in OURS_TO_MEND else StoreAwayError
+    if isinstance(error, (sqlalchemy.exc.OperationalError, OSError)):
+        return StoreAwayError
+    return TrackingError if isinstance(error, sqlalchemy.exc.SQLAlchemyError) else None
 
 
-def _quiet_client(uri: str) -> MlflowClient:
+def _file_of(uri: str) -> Path | None:
+    """The file of an SQLite database, wherever this process goes; None for any other store."""
+    return Path(uri.removeprefix(SQLITE)).absolute() if uri.startswith(SQLITE) else None
+
+
+def _quiet_client(uri: str, database: Path | None) -> MlflowClient:
     """A client that neither prints nor phones home; makes the tables of a new database."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(uri)
-
-
-def _commit() -> dict[str, str]:
-    commit = git_commit()
-    return {"mlflow.source.git.commit": commit} if commit else {}
+    if database is None:
+        return MlflowClient(uri)
+    client = MlflowClient(f"{SQLITE}{database}")
+    client.get_experiment("0")  # the tables are made at the first use
+    return client
 
 
 def without_credentials(text: str) -> str:
     """The text with user and password taken out of the addresses in it."""
     return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
+
+
+def ui_command(uri: str) -> str:
+    """The one command that opens a store in a browser; an address for a server."""
+    if uri.startswith(("http://", "https://")):
+        return uri
+    return f"mlflow ui --backend-store-uri {without_credentials(uri)}"
 
 
 def flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

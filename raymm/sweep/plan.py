@@ -22,8 +22,8 @@ from raymm.data.feasible import check_feasible
 from raymm.data.sources import load_dataset
 from raymm.errors import SweepError
 from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.ledger import Ledger
 from raymm.sweep.settings import SweepSettings
-from raymm.tracking import Tracker
 from raymm.training.cluster import groups_on_this_machine
 
 SWEEP_FILE = "sweep.json"
@@ -49,7 +49,7 @@ class Sweep:
     cells: Sequence[Cell]
     finished: Mapping[str, CellResult]
     folder: Path
-    tracker: Tracker
+    ledger: Ledger
 
     @property
     def missing(self) -> list[Cell]:
@@ -82,15 +82,15 @@ def prepare_sweep(settings: SweepSettings) -> Sweep:
     check_folder(folder, settings, cells)
     if settings.address is None and settings.gpu is None and not settings.plan:
         groups_on_this_machine(settings.workers, settings.cpus_per_worker)
-    tracker = Tracker(settings.tracking_uri, dataset.name)
+    ledger = Ledger(settings.tracking_uri, dataset.name)
     return Sweep(
         name=name,
         settings=settings,
         dataset=dataset,
         cells=cells,
-        finished=scored_on_test(tracker.finished(cells)),
+        finished=scored_on_test(ledger.finished(cells)),
         folder=folder,
-        tracker=tracker,
+        ledger=ledger,
     )
 
 
@@ -107,7 +107,7 @@ def claim_places(sweep: Sweep) -> None:
         TrackingError: MLflow's database cannot be written.
     """
     check_storage(sweep.storage)
-    sweep.tracker.claim()
+    sweep.ledger.store.touch()
     claim_folder(sweep.folder, sweep.name, sweep.settings, sweep.cells)
 
 
@@ -245,7 +245,7 @@ def print_plan(sweep: Sweep, console: Console) -> None:
     table.add_row("at a time", _at_a_time(sweep))
     table.add_row("results", str(sweep.folder))
     table.add_row("checkpoints", sweep.storage)
-    table.add_row("MLflow", sweep.tracker.ui_command)
+    table.add_row("MLflow", sweep.ledger.ui_command)
     console.print(table)
 
 

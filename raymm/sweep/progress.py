@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.tags import LEFT
 
 MAIN_METRICS = ("probe/auprc", "probe/pearson")
 """The probe metric that leads, of classification and of regression; higher is better."""
@@ -39,6 +40,7 @@ class Standing:
     running: dict[str, int] = field(default_factory=dict)
     ended: dict[str, CellResult] = field(default_factory=dict)
     spared: dict[str, int] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
     to_come: Callable[[], int] = lambda: 0
     again: int = 0
 
@@ -75,8 +77,10 @@ class Standing:
 
     @property
     def waiting(self) -> int:
-        """Cells nobody has begun."""
-        return len(self.cells) + self.to_come() - len(self.running) - len(self.ended)
+        """Cells that nobody has begun, as far as is known here."""
+        others = len(self.elsewhere.keys() - self.running.keys() - self.ended.keys())
+        begun = len(self.running) + len(self.ended)
+        return len(self.cells) + self.to_come() - begun - others
 
     def best(self) -> tuple[CellResult, str] | None:
         """The cell with the best main probe metric so far, and the metric's name."""
@@ -92,16 +96,20 @@ class Standing:
         if self.started_at is None:
             return None
         total = sum(self.work.values()) * (1 + self.to_come() / len(self.work))
-        done = sum(self.work[key] for key in self.ended)
+        done = sum(self.work[key] for key in list(self.ended))
         spared = 0.0
         for cell in self.cells:
             epochs = cell.config.train.epochs
-            if cell.key in self.running:
-                done += self.work[cell.key] * self.running[cell.key] / epochs
+            done += self.work[cell.key] * self.running.get(cell.key, 0) / epochs
             spared += self.work[cell.key] * self.spared.get(cell.key, 0) / epochs
         if done <= spared:
             return None
         return (time.monotonic() - self.started_at) * (total - done) / (done - spared)
+
+    def tags(self) -> dict[str, str]:
+        """What a driver's heartbeat says of its sweep (from another thread)."""
+        left_s = self.left_s()
+        return {LEFT: "" if left_s is None else f"{left_s:.0f}"}
 
 
 class ProgressView:
@@ -111,11 +119,19 @@ class ProgressView:
 
     Args:
         each_cell: without it only cells that failed have a line.
+        note: what there is to say besides, below the board; empty for nothing.
     """
 
-    def __init__(self, standing: Standing, console: Console, *, each_cell: bool = True) -> None:
+    def __init__(
+        self,
+        standing: Standing,
+        console: Console,
+        *,
+        each_cell: bool = True,
+        note: Callable[[], str] = str,
+    ) -> None:
         self.standing, self.console = standing, console
-        self._each_cell = each_cell
+        self._each_cell, self.note = each_cell, note
         self._live = (
             Live(
                 console=console,
@@ -169,10 +185,13 @@ class ProgressView:
             (f"{done}", "bold green"), f" of {all_cells} done   ",
             (f"{len(standing.running)}", "bold cyan"), " running   ",
             (f"{standing.waiting}", "bold"), " waiting   ",
+            (f"{len(standing.elsewhere)} elsewhere   " if standing.elsewhere else "", "bold"),
             (f"{failed}", "bold red" if failed else "bold"), " failed",
             f"   {_left(standing.left_s(), standing.started_at)}",
         )  # fmt: skip
-        return Group(head, self._running(), self._best())
+        note = self.note()
+        notes = [Text(note, style="yellow")] if note else []
+        return Group(head, self._running(), self._best(), *notes)
 
     def _running(self) -> RenderableType:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

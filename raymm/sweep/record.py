@@ -29,7 +29,7 @@ class Recorder:
 
     def __init__(self, sweep: Sweep, standing: Standing, view: ProgressView) -> None:
         self._sweep, self._standing, self._view = sweep, standing, view
-        self._tracker = sweep.tracker
+        self._ledger = sweep.ledger
         self._cells = {cell.key: cell for cell in sweep.missing}
 
     def expect(self, cells: Iterable[Cell]) -> None:
@@ -42,7 +42,7 @@ class Recorder:
     def curve(self, key: str) -> tuple[Mapping[str, float], ...]:
         """All epochs of a cell so far; none if it is not begun."""
         begun = key in self._standing.running or key in self._standing.ended
-        return self._tracker.curve(key) if begun else ()
+        return self._ledger.curve(key) if begun else ()
 
     def hear(self, key: str, news: Mapping[str, Any]) -> CellResult | None:
         """Take what a trial relays of its cell.
@@ -62,7 +62,7 @@ class Recorder:
         if news["started"] or outcome:
             self._begin(key)
         if news["epochs"]:
-            self._tracker.log_epochs(key, news["epochs"])
+            self._ledger.log_epochs(key, news["epochs"])
             first, last = (int(news["epochs"][place]["epoch"]) for place in (0, -1))
             self._standing.epochs(key, first, last)
         return self._end(key, Outcome(**outcome)) if outcome else None
@@ -74,12 +74,31 @@ class Recorder:
         self._begin(key)
         return self._end(key, Outcome("failed", reason=reason))
 
+    def has_ended(self, key: str) -> bool:
+        """Whether a cell has its result."""
+        return key in self._standing.ended
+
+    def ended_elsewhere(self, result: CellResult) -> None:
+        """A cell has ended with another driver, which has recorded it."""
+        if result.key not in self._standing.ended:
+            self._standing.end(result)
+            self._view.ended(result)
+
+    def elsewhere(self, drivers: Mapping[str, str]) -> None:
+        """Cells that another driver trains, and who that is, by key; all there are."""
+        if drivers and not self._standing.elsewhere:
+            self._view.say(
+                f"waiting for {len(drivers)} cell(s) that another driver trains: "
+                f"{', '.join(sorted(set(drivers.values())))}"
+            )
+        self._standing.elsewhere = dict(drivers)
+
     def stop_the_rest(self) -> None:
         """Give the cells an interrupted sweep has left open the result that they were stopped."""
         for key, cell in self._cells.items():
             if key in self._standing.running:
                 result = self._result(cell, "stopped", "interrupted while it was trained")
-                self._tracker.end(result)
+                self._ledger.end(result)
                 self._standing.end(result)
             elif key not in self._standing.ended:
                 reason = "interrupted before it was begun"
@@ -89,12 +108,12 @@ class Recorder:
 
     def _begin(self, key: str) -> None:
         if key not in self._standing.running:
-            self._tracker.start(self._cells[key])
+            self._ledger.start(self._cells[key])
             self._standing.start(key)
 
     def _end(self, key: str, outcome: Outcome) -> CellResult:
         result = self._result(self._cells[key], outcome.status, outcome.reason, outcome.metrics)
-        self._tracker.end(result)
+        self._ledger.end(result)
         self._standing.end(result)
         self._view.ended(result)
         if outcome.status == "failed":
@@ -117,5 +136,5 @@ class Recorder:
             status,
             reason,
             metrics or {},
-            self._tracker.curve(cell.key),
+            self._ledger.curve(cell.key),
         )

@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 DEAL, POOL, KEYS, KEY, NEWS = "deal", "pool", "cell_keys", "cell_key", "news"
 ON_HEAD_NODE = {"CPU": 0.0, "node:__internal_head__": 0.001}
 """What a trial takes: a place beside the driver, so that light processes keep no GPU node alive."""
+EPOCH_PATIENCE_S = 24 * 3600.0
+"""How long a sweep that stops waits for running epochs to end; a second Ctrl-C ends the wait."""
 TRIAL_RESTARTS = 3
 """How often a trial whose own process dies is started again; it finds its cells where they are."""
 
@@ -68,10 +72,15 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
 
     Raises:
         SweepError: the cluster cannot be reached, or cannot hold a single cell.
-        TrackingError: the tracking store went away.
+        TrackingError: the tracking store has refused something.
+        KeyboardInterrupt: a second Ctrl-C.
     """
+    from raymm.sweep.interrupt import Interrupts
+    from raymm.sweep.opening import open_record, ray_and_record
     from raymm.sweep.progress import ProgressView, Standing
     from raymm.sweep.record import Recorder
+    from raymm.sweep.settle import away_note
+    from raymm.sweep.shares import train_shares
     from raymm.sweep.work import relative_work
 
     missing = sweep.missing
@@ -80,20 +89,27 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
         {cell.key: relative_work(cell.config, sweep.dataset) for cell in missing},
         list(sweep.finished.values()),
     )
+    sweep.ledger.tell = standing.tags
     if not missing:
         open_record(sweep)
     else:
-        with ProgressView(standing, console) as view:
+        note = partial(away_note, sweep.ledger)
+        with ProgressView(standing, console, note=note) as view, Interrupts() as interrupts:
             recorder = Recorder(sweep, standing, view)
-            train(sweep, [_grid_job(sweep)], recorder)
-        recorder.stop_the_rest()
+            with ray_and_record(sweep):
+                stopping = interrupts.stopping
+
+                def train_mine(cells: Sequence[Cell]) -> None:
+                    _train(sweep, [_grid_job(sweep, cells)], recorder, stopping)
+
+                train_shares(missing, sweep.ledger, recorder, train_mine, stopping)
+            recorder.stop_the_rest()
     results = {**sweep.finished, **standing.ended}
     return [results[cell.key] for cell in sweep.cells]
 
 
-def _grid_job(sweep: Sweep) -> Job:
-    missing = sweep.missing
-    return Job(pool_settings(sweep), EachOnce(missing), sweep.settings.max_concurrent, len(missing))
+def _grid_job(sweep: Sweep, cells: Sequence[Cell]) -> Job:
+    return Job(pool_settings(sweep), EachOnce(cells), sweep.settings.max_concurrent, len(cells))
 
 
 def pool_settings(sweep: Sweep) -> PoolSettings:
@@ -113,40 +129,43 @@ def pool_settings(sweep: Sweep) -> PoolSettings:
 def train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder) -> None:
     """Train on the cluster what the jobs' dealers deal; the recorder hears what comes of it.
 
+    Returns when the dealers have no more, or after Ctrl-C or SIGTERM.
+
     Raises:
         SweepError: the cluster cannot be reached, or cannot hold a single group of some job.
-        TrackingError: the tracking store went away.
+        TrackingError: the tracking store has refused something.
+        KeyboardInterrupt: a second Ctrl-C.
     """
-    from raymm.training.cluster import connected, groups_that_fit
+    from raymm.sweep.interrupt import Interrupts
+    from raymm.sweep.opening import ray_and_record
+
+    with Interrupts() as interrupts, ray_and_record(sweep):
+        _train(sweep, jobs, recorder, interrupts.stopping)
+
+
+def _train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder, stopping: Event) -> None:
+    from raymm.training.cluster import groups_that_fit
     from raymm.training.pool import WorkerPool
 
-    with (
-        connected(sweep.settings.address),
-        tempfile.TemporaryDirectory(prefix="raymm-tune-") as folder,
-        ExitStack() as stack,
-    ):
-        lanes = []
+    with tempfile.TemporaryDirectory(prefix="raymm-tune-") as folder, ExitStack() as stack:
+        lanes, pools = [], []
         for job in jobs:
             fit = groups_that_fit(job.pool.workers, job.pool.resources(), job.pool.gpu)
             groups = min(fit, job.at_once or fit, max(1, job.dealer.at_most))
             pool = WorkerPool(job.pool, sweep.dataset, groups=groups, expected=job.expected)
-            lanes.append(_Lane(job.dealer, stack.enter_context(pool).dispatcher, groups))
-        open_record(sweep)  # may take seconds, which the groups need to start
-        tuner = _tuner(lanes, recorder, folder)
+            pools.append(stack.enter_context(pool))
+            lanes.append(_Lane(job.dealer, pool.dispatcher, groups))
+        tuner = _tuner(lanes, recorder, folder, stopping)
         try:
             tuner.fit()
         except tune.TuneError as error:
             # Tune wraps what a callback raises, traceback and all; ours says what to do.
             ours = error.__context__
             raise (ours if isinstance(ours, RaymmError) else error) from None
-
-
-def open_record(sweep: Sweep) -> None:
-    """Open the sweep's run in the ledger, and mark the finished cells as part of it."""
-    from raymm.sweep.plan import decisive
-
-    sweep.tracker.open_sweep(sweep.name, decisive(sweep.settings))
-    sweep.tracker.mark_part_of_sweep(sweep.finished)
+        if stopping.is_set():
+            recorder.stop_the_rest()  # first: whoever sent SIGTERM may not wait for the epochs
+            for pool in pools:
+                pool.close(timeout_s=EPOCH_PATIENCE_S)
 
 
 @dataclass
@@ -175,13 +194,13 @@ class _Lane:
         return deal
 
 
-def _tuner(lanes: Sequence[_Lane], recorder: Recorder, folder: str) -> tune.Tuner:
+def _tuner(lanes: Sequence[_Lane], recorder: Recorder, folder: str, stopping: Event) -> tune.Tuner:
     deals: dict[str, tuple[_Lane, Deal]] = {}
     trial = tune.with_parameters(_relay, dispatchers=[lane.dispatcher for lane in lanes])
     run: dict[str, Any] = {
         "name": "sweep",
         "storage_path": folder,
-        "callbacks": [_Listener(deals, recorder)],
+        "callbacks": [_Listener(deals, recorder, stopping)],
         "verbose": 0,
         "failure_config": tune.FailureConfig(max_failures=TRIAL_RESTARTS),
     }
@@ -268,14 +287,24 @@ class _DealtTrials(Searcher):
 
 
 class _Listener(tune.Callback):
-    """Forwards what trials relay to the recorder, and to the dealer, who may have cells stopped."""
+    """Forwards what trials relay to the recorder, and to the dealer, who may have cells stopped;
+    and to Tune that the sweep is to stop.
+    """
 
-    def __init__(self, deals: Mapping[str, tuple[_Lane, Deal]], recorder: Recorder) -> None:
-        self._deals, self._recorder = deals, recorder
+    def __init__(
+        self, deals: Mapping[str, tuple[_Lane, Deal]], recorder: Recorder, stopping: Event
+    ) -> None:
+        self._deals, self._recorder, self._stopping = deals, recorder, stopping
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks to restore them, but what we restore is in MLflow."""
         return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: object) -> None:
+        if self._stopping.is_set():
+            from raymm.sweep.interrupt import end_tune
+
+            end_tune()
 
     def on_trial_result(
         self,

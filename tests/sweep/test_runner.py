@@ -16,11 +16,12 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from raymm.sweep.grid import GridSettings
+from raymm.sweep.ledger import Ledger
+from raymm.sweep.opening import open_record
 from raymm.sweep.plan import Sweep
 from raymm.sweep.progress import ProgressView, Standing
 from raymm.sweep.record import Recorder
 from raymm.sweep.runner import run_sweep
-from raymm.tracking import Tracker
 from tests.sweep.small import dataset
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,12 +31,11 @@ ROOT = Path(__file__).parent.parent.parent
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     monkeypatch.chdir(tmp_path)
     settings = GridSettings(models=("mca",), sparsities=(0.0, 0.4), seeds=(0, 1), name="trial")
-    tracker = Tracker("sqlite:///mlflow.db", "small")
-    tracker.open_sweep("trial", {})
+    ledger = Ledger(f"sqlite:///{tmp_path}/mlflow.db", "small")
     cells = settings.expand(dataset())
     return Sweep(
         name="trial", settings=settings, dataset=dataset(), cells=cells, finished={},
-        folder=tmp_path, tracker=tracker,
+        folder=tmp_path, ledger=ledger,
     )  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def news(*epochs: int, outcome: dict[str, Any] | None = None) -> dict[str, Any]:
 def test_the_ledger_writes_every_cells_end_once_and_the_interrupted_ones_too(sweep: Sweep) -> None:
     work = {cell.key: 1.0 for cell in sweep.cells}
     standing = Standing(sweep.cells, work)
+    open_record(sweep)
     recorder = Recorder(sweep, standing, ProgressView(standing, Console(quiet=True)))
     good, bad, open_, unseen = sweep.cells
 
@@ -55,12 +56,11 @@ def test_the_ledger_writes_every_cells_end_once_and_the_interrupted_ones_too(swe
     recorder.hear(good.key, news())
     recorder.hear(good.key, news(1, 2))
     recorder.hear(good.key, news(outcome=done))
-    recorder.hear(
-        good.key, news(1, 2, outcome=failed)
-    )  # a trial that was started again tells it all again
+    recorder.hear(good.key, news(1, 2, outcome=failed))  # a restarted trial tells it all again
     recorder.hear(bad.key, news(1, outcome=failed))
     recorder.hear(open_.key, news(1))
     recorder.stop_the_rest()
+    assert sweep.ledger.settle(10)
 
     ended = standing.ended
     assert [ended[cell.key].status for cell in sweep.cells] == [
@@ -72,20 +72,23 @@ def test_the_ledger_writes_every_cells_end_once_and_the_interrupted_ones_too(swe
     assert ended[unseen.key].reason == "interrupted before it was begun"
     log = (sweep.folder / "failures.log").read_text()
     assert log == f"{bad.key} {bad.title}: TrainingError: no\nTraceback ...\n"
-    assert statuses("sqlite:///mlflow.db") == {
+    assert statuses(f"sqlite:///{sweep.folder}/mlflow.db") == {
         good.key: "FINISHED", bad.key: "FAILED", open_.key: "KILLED",
     }  # fmt: skip
 
 
 def test_a_sweep_with_nothing_to_train_starts_no_ray(sweep: Sweep) -> None:
+    open_record(sweep)
     for cell in sweep.cells:
-        sweep.tracker.start(cell)
+        sweep.ledger.start(cell)
+    assert sweep.ledger.settle(10)
     finished = {
         cell.key: SimpleNamespace(key=cell.key, status="finished", metrics={})
         for cell in sweep.cells
     }
     whole: Any = {**vars(sweep), "finished": finished}
     results = run_sweep(Sweep(**whole), Console(quiet=True))
+    assert sweep.ledger.settle(10)
     assert [result.key for result in results] == [cell.key for cell in sweep.cells]
 
 

@@ -119,7 +119,7 @@ def print_search(search: Search, console: Console) -> None:
     table.add_row("results", str(sweep.folder))
     table.add_row("studies", dashboard_command(search.address))
     table.add_row("checkpoints", sweep.storage)
-    table.add_row("MLflow", sweep.tracker.ui_command)
+    table.add_row("MLflow", sweep.ledger.ui_command)
     console.print(table)
 
 
@@ -151,9 +151,10 @@ def _conduct(
     search: Search, studies: Sequence[ConditionStudy], console: Console
 ) -> tuple[Conductor, list[CellResult]]:
     """Run the trials that are missing; returns their conductor, and the cells that failed."""
+    from raymm.sweep.opening import open_record
     from raymm.sweep.progress import ProgressView, Standing
     from raymm.sweep.record import Recorder
-    from raymm.sweep.runner import Job, open_record, pool_settings, train
+    from raymm.sweep.runner import Job, pool_settings, train
 
     # The cells of a search are those its trials need, the preset's among them: none is known yet.
     sweep = dataclasses.replace(search.sweep, cells=(), finished={})
@@ -161,7 +162,7 @@ def _conduct(
     with ProgressView(standing, console, each_cell=False) as view:
 
         def known(cells: Sequence[Cell]) -> Mapping[str, CellResult]:
-            return sweep.tracker.finished(cells)
+            return sweep.ledger.finished(cells)
 
         conductor = Conductor(studies, known, view.say)
         standing.to_come = lambda: conductor.at_most

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from raymm.tracking import Tracker
-from tests.test_tracking import cell, result, runs
+from raymm.sweep.ledger import Ledger
+from raymm.sweep.task_runs import TaskRuns
+from tests.sweep.ledgers import cell, opened, runs, train
 
 
 @pytest.fixture(scope="module")
@@ -18,21 +19,19 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("tasks")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        tracker = Tracker(None, "digits")
-        tracker.open_sweep("sweep", {})
-        tracker.start(cell())
-        tracker.end(result(cell()))
+        with opened(None) as ledger:
+            train(ledger, cell())
         yield f"sqlite:///{folder}/mlruns/mlflow.db"
 
 
 @pytest.fixture
-def tracked(uri: str) -> Tracker:
-    tracker = Tracker(uri, "digits")
+def tracked(uri: str) -> TaskRuns:
+    tracker = TaskRuns(uri, "digits")
     assert tracker.cell_of("key1") == "key1"
     return tracker
 
 
-def test_a_task_is_a_run_below_its_cell(tracked: Tracker, uri: str) -> None:
+def test_a_task_is_a_run_below_its_cell(tracked: TaskRuns, uri: str) -> None:
     run_id = tracked.log_task(
         "key1",
         "retrieval",
@@ -54,15 +53,15 @@ def test_a_task_is_a_run_below_its_cell(tracked: Tracker, uri: str) -> None:
     assert Path(path).read_text() == "x,y\n1,2\n"
 
 
-def test_the_cell_is_what_it_was(tracked: Tracker, uri: str) -> None:
-    before = repr(Tracker(uri, "digits").finished([cell()]))  # nan is not equal to itself
+def test_the_cell_is_what_it_was(tracked: TaskRuns, uri: str) -> None:
+    before = repr(Ledger(uri, "digits").finished([cell()]))  # nan is not equal to itself
     tracked.log_task("key1", "linear", {"linear/test_accuracy": 0.9}, {}, {})
-    assert repr(Tracker(uri, "digits").finished([cell()])) == before
+    assert repr(Ledger(uri, "digits").finished([cell()])) == before
 
 
-def test_a_cell_is_found_by_its_run_or_its_key(tracked: Tracker, uri: str) -> None:
+def test_a_cell_is_found_by_its_run_or_its_key(tracked: TaskRuns, uri: str) -> None:
     (run,) = runs(uri, "cell")
     for name in (run.info.run_id, "key1"):
-        assert Tracker(uri, "digits").cell_of(name) == "key1"
+        assert TaskRuns(uri, "digits").cell_of(name) == "key1"
     for unknown in ("nothing", "it's", "a/b", ""):
-        assert Tracker(uri, "digits").cell_of(unknown) is None
+        assert TaskRuns(uri, "digits").cell_of(unknown) is None

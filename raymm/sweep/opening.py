@@ -1,0 +1,33 @@
+"""What a sweep begins with: its run in the ledger, and a Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from raymm.sweep.plan import Sweep, decisive
+
+
+def open_record(sweep: Sweep) -> None:
+    """Open the sweep's run in the ledger, and mark the finished cells as part of it."""
+    sweep.ledger.open_sweep(
+        sweep.name,
+        decisive(sweep.settings),
+        folder=sweep.folder,
+        storage=sweep.storage,
+        cells=sweep.cells,
+    )
+    sweep.ledger.mark_part_of_sweep(sweep.finished)
+
+
+@contextmanager
+def ray_and_record(sweep: Sweep) -> Iterator[None]:
+    """Be connected to Ray, with the sweep open in the ledger. Both take seconds, side by side."""
+    from raymm.training.cluster import connected
+
+    with ThreadPoolExecutor(1) as beside:
+        opening = beside.submit(open_record, sweep)
+        with connected(sweep.settings.address):
+            opening.result()
+            yield

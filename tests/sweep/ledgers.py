@@ -1,0 +1,64 @@
+"""Cells, results and ledgers for the tests of the record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from raymm.config import CellConfig, DataConfig, TrainConfig
+from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.drivers import Pace
+from raymm.sweep.ledger import Ledger
+
+CURVE = (
+    {"epoch": 1.0, "loss/train": 2.0, "learning_rate": 0.1},
+    {"epoch": 2.0, "loss/train": 1.0, "learning_rate": 0.2},
+)
+METRICS = {
+    "loss/train": 2.0, "uniformity/fusion": -1.0, "probe/auprc": 0.75, "probe/odd": math.nan,
+    "probe/far": math.inf,
+}  # fmt: skip
+FAST = Pace(beat_s=0.2, lease_s=1.0, silent_s=3.0, gap_s=2.0)
+
+
+def cell(seed: int = 1) -> Cell:
+    config = CellConfig(data=DataConfig(sparsity=0.4), train=TrainConfig(seed=seed))
+    return Cell(f"key{seed}", config)
+
+
+def result(of: Cell, status: Any = "finished", reason: str = "") -> CellResult:
+    metrics = METRICS if status == "finished" else {}
+    return CellResult(of.config, "digits", of.key, status, reason, metrics, CURVE)
+
+
+def runs(uri: str, kind: str) -> list[Run]:
+    client = MlflowClient(uri)
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(ids, f"tags.`raymm.kind` = '{kind}'"))
+
+
+def points(uri: str, run: Run, metric: str = "loss/train") -> list[tuple[int, float]]:
+    history = MlflowClient(uri).get_metric_history(run.info.run_id, metric)
+    return sorted((point.step, point.value) for point in history)
+
+
+def opened(
+    uri: str | None, name: str = "trial", cells: Sequence[Cell] = (), pace: Pace = FAST
+) -> Ledger:
+    """A ledger with a sweep open, whose results folder is where the test runs."""
+    ledger = Ledger(uri, "digits", pace=pace, retry_s=0.1)
+    settings = {"epochs": 3, "data": {"address": "s3://me:secret@bucket/x"}}
+    ledger.open_sweep(name, settings, folder=Path.cwd(), storage="s3://k:s@b/cells", cells=cells)
+    return ledger
+
+
+def train(ledger: Ledger, of: Cell) -> None:
+    """Record a cell from its start to its end."""
+    ledger.start(of)
+    ledger.log_epochs(of.key, CURVE)
+    ledger.end(result(of))
