@@ -99,6 +99,7 @@ def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console:
 
 def conclude_search(search: Search, found: Found, command: str, console: Console) -> int:
     """Write a search's report, say what is best and where it is; returns the exit status."""
+    from raymm.report.page.search import SearchRecord
     from raymm.report.search import best_table
     from raymm.report.search_write import write_search_report
     from raymm.sweep.environment import environment
@@ -106,17 +107,17 @@ def conclude_search(search: Search, found: Found, command: str, console: Console
 
     sweep, settings = search.sweep, search.settings
     goals = settings.goals(sweep.dataset)
-    write_search_report(
-        found.trials,
-        found.best,
-        goals,
-        settings.spaces(sweep.dataset),
-        sweep.folder,
+    record = SearchRecord(
         name=sweep.name,
+        trials=found.trials,
+        best=found.best,
+        goals=goals,
+        spaces=settings.spaces(sweep.dataset),
         command=command,
         settings=shareable(settings),
         environment=environment(),
     )
+    write_search_report(record, sweep.folder)
     console.print(best_table(found.best, goals))
     status = INTERRUPTED if found.open else SOME_FAILED if found.failed else DONE
     conclusion = {

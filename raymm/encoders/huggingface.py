@@ -182,8 +182,12 @@ def _prepare(name: str, folder: Path, text: bool, transformers: Any) -> Any:
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _unloadable(name, error) from error
-    if text and prepare.pad_token is None:
-        prepare.pad_token = prepare.eos_token  # decoders have none; it is masked anyway
+    if text:
+        # Without its files, transformers makes a tokenizer that knows no words.
+        if len(prepare) <= len(prepare.all_special_tokens):
+            raise _unloadable(name, ValueError(f"{folder} holds no vocabulary"))
+        if prepare.pad_token is None:
+            prepare.pad_token = prepare.eos_token  # decoders have none; it is masked anyway
     return prepare
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from raymm.report.figures import image
@@ -14,54 +14,37 @@ from raymm.report.search import best_frame, setting, trials_frame
 from raymm.report.search_figures import CAPTIONS, search_figures
 from raymm.sweep.search.best_file import Best
 from raymm.sweep.search.objective import Objective
-from raymm.sweep.search.space import Space
 from raymm.sweep.search.trials import TrialRecord
 
 
-def write_search_report(
-    trials: Sequence[TrialRecord],
-    best: Sequence[Best],
-    goals: Sequence[Objective],
-    spaces: Mapping[str, Space],
-    folder: Path,
-    *,
-    name: str,
-    command: str,
-    settings: Mapping[str, object],
-    environment: Mapping[str, str],
-) -> None:
-    """Write `trials.csv`, `best.csv`, figures, `report.md` and `report.html`, each whole or not.
-
-    Args:
-        best: of each condition that has a complete trial.
-        spaces: what was searched, by model.
-        name: of the search.
-        command: that made it, to be run again.
+def write_search_report(record: SearchRecord, folder: Path) -> None:
+    """Write `trials.csv`, `best.csv`, figures, `report.md` and `report.html`, each whole or not at
+    all.
 
     Raises:
         OSError: the folder cannot be written.
     """
+    trials, best, goals = record.trials, record.best, record.goals
     folder.mkdir(parents=True, exist_ok=True)
     table = best_frame(best, goals)
     for frame, file in ((trials_frame(trials), "trials.csv"), (table, "best.csv")):
         _write(folder / file, frame.to_csv(index=False, lineterminator="\n").encode())
-    figures = search_figures(trials, goals, spaces)
+    figures = search_figures(trials, goals, record.spaces)
     for stem, figure in figures.items():
         _write(folder / f"{stem}.png", image(figure, "png"))
         _write(folder / f"{stem}.svg", image(figure, "svg"))
-    parts = [f"# {name}", *_headline(trials, best, goals), *_best(best, goals), *_test(best)]
+    parts = [f"# {record.name}", *_headline(trials, best, goals), *_best(best, goals), *_test(best)]
     parts += [
         f"## {CAPTIONS[stem][0]}\n\n![]({stem}.png)\n\n{CAPTIONS[stem][1]}" for stem in figures
     ]
     parts += _not_complete(trials)
-    parts += ["## How it was made", f"```\n{command}\n```"]
-    parts += ["### Settings", markdown_table(["setting", "value"], flat(settings))]
-    parts += ["### Versions and machine", markdown_table(["what", "which"], environment.items())]
+    parts += ["## How it was made", f"```\n{record.command}\n```"]
+    parts += ["### Settings", markdown_table(["setting", "value"], flat(record.settings))]
+    parts += [
+        "### Versions and machine",
+        markdown_table(["what", "which"], record.environment.items()),
+    ]
     _write(folder / "report.md", ("\n\n".join(parts) + "\n").encode())
-    record = SearchRecord(
-        name=name, trials=trials, best=best, goals=goals, spaces=spaces,
-        command=command, settings=settings, environment=environment,
-    )  # fmt: skip
     _write(folder / "report.html", search_page(record).encode())
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from raymm.report.page.search import SearchRecord
 from raymm.report.search import best_frame, best_so_far, best_table, trials_frame
 from raymm.report.search_figures import CAPTIONS, importances, search_figures
 from raymm.report.search_write import write_search_report
@@ -118,13 +119,18 @@ def test_the_parallel_lines_pass_their_axes_where_their_values_are() -> None:
     assert heights == [(0.0, 0.0), (pytest.approx(1 / 3), 1.0)]
 
 
+def record(trials: list[TrialRecord], best: list[Best], goals: list[Objective]) -> SearchRecord:
+    return SearchRecord(
+        name="s", trials=trials, best=best, goals=goals, spaces=SPACES, command="python s.py",
+        settings={"trials": 8}, environment={"CPUs": "2"},
+    )  # fmt: skip
+
+
 def test_the_report_has_the_best_settings_and_every_trial(tmp_path: Path) -> None:
     goals = [AUPRC, UNIFORMITY]
     for _ in range(2):
-        write_search_report(
-            TRIALS, best_of(goals), goals, SPACES, tmp_path, name="s", command="python s.py",
-            settings={"trials": 8}, environment={"CPUs": "2"},
-        )  # fmt: skip
+        write_search_report(record(TRIALS, best_of(goals), goals), tmp_path)
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
     text = (tmp_path / "report.md").read_text()
     assert "10 trials of 2 conditions: 8 complete, 1 pruned, 1 failed." in text
     assert "| MCA | 0 | 3 | 0.05 | 4 | all | 0.800 (0.500) | -3.200 (-0.500) |" in text
@@ -139,9 +145,7 @@ def test_the_report_has_the_best_settings_and_every_trial(tmp_path: Path) -> Non
 
 
 def test_a_search_without_a_complete_trial_has_a_report(tmp_path: Path) -> None:
-    write_search_report(
-        TRIALS[-1:], [], [AUPRC], SPACES, tmp_path, name="s", command="c", settings={}, environment={},
-    )  # fmt: skip
+    write_search_report(record(TRIALS[-1:], [], [AUPRC]), tmp_path)
     assert "No trial is complete yet." in (tmp_path / "report.md").read_text()
 
 
