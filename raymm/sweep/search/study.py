@@ -68,12 +68,12 @@ class ConditionStudy:
         self.name = study_name(name, condition)
         self._dataset, self._storage = dataset, storage
         self._wanted = settings.trials_of(self.space)
-        epochs = self._cells({})[0].config.train.epochs
+        self._epochs = self._cells({})[0].config.train.epochs
         self._study = optuna.create_study(
             storage=storage,
             study_name=self.name,
             directions=[goal.direction for goal in self.goals],
-            pruner=make_pruner(settings.pruner, settings.grace_epochs, epochs),
+            pruner=make_pruner(settings.pruner, settings.grace_epochs, self._epochs),
             load_if_exists=True,
         )
         self._id = storage.get_study_id_from_name(self.name)
@@ -134,7 +134,10 @@ class ConditionStudy:
         for epoch in sorted(epochs.keys() - seen.keys()):
             value = epochs[epoch]
             self._storage.set_trial_intermediate_value(trial_id, epoch, self._turned(value))
-            if self._study.pruner.prune(self._study, self._storage.get_trial(trial_id)):
+            # After the last epoch there is nothing left to save.
+            if epoch < self._epochs and self._study.pruner.prune(
+                self._study, self._storage.get_trial(trial_id)
+            ):
                 return True
         return False
 
@@ -172,7 +175,8 @@ class ConditionStudy:
         values = ", ".join(f"{metric} {value:.4g}" for metric, value in record.objectives.items())
         best = chosen(self.records(), self.goals)
         first = " (best so far)" if best is not None and best.number == number else ""
-        what = f"{values}{first}" if values else f"{record.state}: {record.reason}"
+        lost = record.reason if record.state == "pruned" else f"{record.state}: {record.reason}"
+        what = f"{values}{first}" if values else lost
         return f"{what}  {params_text(record.params)}"
 
     def records(self) -> list[TrialRecord]:
