@@ -12,6 +12,7 @@ from tyro.extras import SubcommandApp
 from raymm.cli_data import data_app
 from raymm.cli_embed import embed
 from raymm.cli_evaluate import evaluate
+from raymm.cli_report import report
 from raymm.errors import RaymmError
 
 FAILED = 1
@@ -23,6 +24,7 @@ def app() -> SubcommandApp:
     commands.command(data_app(), name="data", help="Look at data sets, pack and prepare them.")
     commands.command(name="embed")(embed)
     commands.command(name="evaluate")(evaluate)
+    commands.command(name="report")(report)
     return commands
 
 
