@@ -99,18 +99,22 @@ def open_place(address: str, expected: Sequence[str] = ()) -> Place:
         ) from error
     web = address.startswith(("http://", "https://")) and bool(expected)
     entries: list[Any] = []
+    refused: Exception | None = None
     try:
         # An object store may remember an older listing; what is there now is what counts.
         system.invalidate_cache()
         entries = system.ls(root, detail=True)
     except Exception as error:  # storage clients raise errors of many families
-        if not web:
-            raise _unlisted(address, error) from error
+        refused = error
     files, folders = _names(entries, "file"), _names(entries, "directory")
     if len(entries) == 1 and str(entries[0]["name"]).rstrip("/") == root.rstrip("/") and files:
         raise DataError(f"'{address}' is a file. Give the folder that holds the tables.")
     if web and not set(files) & {quote(name) for name in expected}:
-        files += _probed(system, root, address, expected)
+        found = [name for name in expected if system.exists(f"{root.rstrip('/')}/{quote(name)}")]
+        files += [quote(name) for name in found]
+        refused = None if found else refused
+    if refused is not None:
+        raise _unlisted(address, refused) from refused
     return Place(address.rstrip("/") or "/", tuple(files), tuple(folders), system, root.rstrip("/"))
 
 
@@ -122,16 +126,6 @@ def _names(entries: Sequence[Any], kind: str) -> list[str]:
         if entry["type"] == kind
     ]
     return sorted(name for name in names if name and not name.startswith((".", "_")))
-
-
-def _probed(system: Any, root: str, address: str, expected: Sequence[str]) -> list[str]:
-    """Those of the expected names that a web server has."""
-    try:
-        return [
-            quote(name) for name in expected if system.exists(f"{root.rstrip('/')}/{quote(name)}")
-        ]
-    except Exception as error:  # an answer that is no answer: no network, no such host
-        raise _unlisted(address, error) from error
 
 
 def _unlisted(address: str, error: Exception) -> DataError:

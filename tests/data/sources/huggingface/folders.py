@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,8 @@ def mosei(count: int = 20, missing: bool = False) -> pa.Table:
 def vectors(noise: np.random.Generator, length: int, width: int) -> list[list[float]]:
     rows: list[list[float]] = noise.normal(size=(length, width)).tolist()
     return rows
+
+
+def column(rows: Sequence[object]) -> pa.Array:
+    """Rows as `datasets` stores them."""
+    return pa.array(rows)
