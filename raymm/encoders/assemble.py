@@ -129,7 +129,9 @@ def _upload(local: Path, to: str) -> None:
     files = sorted(path for path in local.rglob("*") if path.is_file())
     try:
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
-            system.put_file(str(path), f"{root}/{path.relative_to(local)}")
+            target = f"{root}/{path.relative_to(local)}"
+            system.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+            system.put_file(str(path), target)
     except Exception as error:  # storage clients raise errors of many families
         raise _failed(to, "written", error) from error
 

@@ -124,6 +124,7 @@ class BlockFolder:
         try:
             system, root = self._system()
             if "://" in self.address:
+                system.makedirs(root, exist_ok=True)  # an object store has no folders to make
                 system.pipe_file(f"{root}/{number:06d}.arrow", content)  # all or nothing
                 return
             Path(root).mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,16 @@ from safetensors.torch import load_file, save_file
 from raymm.config import DataConfig
 from raymm.data.prepare import prepare
 from raymm.data.sources import load_dataset
-from raymm.data.sources.pairs.build import Column, build, classes
-from raymm.data.sources.pairs.pairs import Item, Pairs
+from raymm.data.sources.pairs.build import Column, build
+from raymm.data.sources.pairs.pairs import Item
 from raymm.encoders import blocks
-from raymm.encoders.base import Encoded, Encoder, EncoderModule, Inputs
+from raymm.encoders.base import Encoder
 from raymm.encoders.embed import embed_pairs
 from raymm.encoders.load import load_encoder
 from raymm.encoders.record import RECORD, read_record
 from raymm.errors import ConfigError, DataError
-from tests.encoders import models, pictures
-
-COUNT = 30
+from tests.encoders import models
+from tests.encoders.pairs import COUNT, Counting, some_pairs
 
 
 @pytest.fixture(autouse=True)
@@ -39,43 +37,6 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     return load_encoder(models.vit(tmp_path_factory.mktemp("image") / "vit"), device="cpu")
-
-
-def some_pairs(count: int = COUNT, broken: Sequence[int] = ()) -> Pairs:
-    """Every image stands in two samples, every fifth sample has no text."""
-    images: list[Item | None] = [pictures.png(pictures.noise(row // 2)) for row in range(count)]
-    for row in broken:
-        images[row] = b"no image at all"
-    texts: list[Item | None] = [f"a cat on the mat {row}" for row in range(count)]
-    texts[::5] = [None] * len(texts[::5])
-    return build(
-        "some pairs",
-        [f"{row // 2:03d}#{row % 2}" for row in range(count)],
-        {"image": Column("image", images), "text": Column("text", texts)},
-        labels=[classes("side", [["left", "right"][row % 2] for row in range(count)])],
-        licence="none",
-    )
-
-
-class Counting(Encoder):
-    """An encoder that counts what it is asked to encode, and may be stopped."""
-
-    def __init__(self, inner: Encoder, stop_after: int | None = None) -> None:
-        self.inner, self.seen, self.stop_after = inner, 0, stop_after
-        self.name, self.domain, self.width = inner.name, inner.domain, inner.width
-        self.checksum, self.preprocessing = inner.checksum, inner.preprocessing
-
-    def preprocess(self, items: Sequence[Item]) -> Inputs:
-        return self.inner.preprocess(items)
-
-    def module(self) -> EncoderModule:
-        return self.inner.module()
-
-    def encode(self, items: Sequence[Item], *, tokens: bool = False) -> Encoded:
-        if self.stop_after is not None and self.seen + len(items) > self.stop_after:
-            raise KeyboardInterrupt
-        self.seen += len(items)
-        return self.inner.encode(items, tokens=tokens)
 
 
 def test_the_result_is_a_data_set_of_the_encoders_vectors(

@@ -1,0 +1,117 @@
+"""The cache made over Ray: the same as in one process, whatever happens to the run."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from raymm.cli import main
+from raymm.data.packed import open_packed
+from raymm.data.sources import load_dataset
+from raymm.encoders.cache import EmbedSettings, embed
+from raymm.encoders.embed import embed_pairs
+from raymm.encoders.load import load_encoder
+from raymm.encoders.record import RECORD
+from raymm.errors import ConfigError, DataError
+from tests.encoders import models
+from tests.encoders.pairs import Counting, some_pairs
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.usefixtures("local_ray"),
+    # Ray Data's own; each comes from inside it.
+    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray"),
+    pytest.mark.filterwarnings("ignore:.*:FutureWarning:ray"),
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """An image model and a text model."""
+    root = tmp_path_factory.mktemp("models")
+    return models.vit(root / "vit"), models.roberta(root / "roberta")
+
+
+def test_over_a_cluster_as_in_one_process(tmp_path: Path, folders: tuple[str, str]) -> None:
+    """As token sequences, going on where another run was stopped; then nothing is left to do."""
+    vit, roberta = folders
+    pairs = some_pairs(600)
+    encoders = {"image": load_encoder(vit), "text": load_encoder(roberta)}
+    alone = embed_pairs(pairs, encoders, tmp_path / "alone", tokens=True)
+    stopped = {**encoders, "text": Counting(encoders["text"], stop_after=300)}
+    with pytest.raises(KeyboardInterrupt):
+        embed_pairs(pairs, stopped, tmp_path / "cache", tokens=True)
+    told: list[tuple[str, int, int]] = []
+    settings, to = EmbedSettings(tokens=True), str(tmp_path / "cache")
+    asked = [("image", vit), ("text", roberta)]
+    done = embed(pairs, asked, to, settings, lambda *each: told.append(each))
+    # Of 300 images and 480 texts, all images and the first 256 texts were there.
+    assert (done.computed, done.kept) == (480 - 256, 300 + 256)
+    assert told == [("image", 300, 300), ("text", 256, 480), ("text", 480, 480)]
+    made = open_packed(to)
+    assert made.damaged() == ()
+    for one, other in zip(made.modalities, alone.modalities, strict=True):
+        assert np.array_equal(one.rows, other.rows)
+        np.testing.assert_allclose(one.values, other.values, atol=1e-5)
+    again = embed(pairs, asked, to, settings)
+    assert (again.computed, again.kept, again.record) == (0, 780, done.record)
+
+
+def test_at_an_address(
+    tmp_path: Path, folders: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written and read through fsspec, as on s3://; each machine makes a copy that it checks."""
+    monkeypatch.setenv("RAYMM_CACHE", str(tmp_path / "copies"))
+    pairs, to = some_pairs(), f"file://{tmp_path}/bucket/cache"
+    embed(pairs, [("", folders[1])], to)
+    assert [path.name for path in (tmp_path / "bucket").iterdir()] == ["cache"]
+    dataset = load_dataset(to)
+    expected = embed_pairs(pairs, {"text": load_encoder(folders[1])}, tmp_path / "local")
+    np.testing.assert_allclose(
+        dataset.modalities[0].values, expected.modalities[0].values, atol=1e-5
+    )
+    assert embed(pairs, [("", folders[1])], to).computed == 0
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    folder = models.bert(tmp_path / "bert")
+    first = load_encoder(folder).checksum
+    embed(some_pairs(), [("", folder)], str(tmp_path / "cache"))
+    weights = load_file(Path(folder, "model.safetensors"))
+    weights["pooler.dense.bias"] += 1
+    save_file(weights, Path(folder, "model.safetensors"), {"format": "pt"})
+    with pytest.raises(DataError) as error:
+        embed(some_pairs(), [("", folder)], str(tmp_path / "cache"))
+    assert first in str(error.value) and load_encoder(folder).checksum in str(error.value)
+
+
+def test_what_goes_wrong_in_a_worker_is_told(tmp_path: Path, folders: tuple[str, str]) -> None:
+    (tmp_path / "cache.blocks").write_text("a file where the folder of blocks should be")
+    with pytest.raises(DataError, match="cannot be"):
+        embed(some_pairs(), [("", folders[1])], str(tmp_path / "cache"))
+
+
+def test_settings_out_of_range() -> None:
+    with pytest.raises(ConfigError, match="workers = 0"):
+        EmbedSettings(workers=0)
+
+
+def test_the_command(
+    tmp_path: Path,
+    folders: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All but its connecting: the tests' Ray is running already."""
+    monkeypatch.setattr("raymm.training.cluster.connected", lambda address: nullcontext())
+    to = str(tmp_path / "cache")
+    assert main(["embed", "--encoder", folders[1], "--out", to]) == 0
+    out = capsys.readouterr().out
+    assert "1,911 samples; 1,911 different items computed, 0 were there already" in out
+    assert (tmp_path / "cache" / RECORD).is_file()
+    assert main(["embed", "--encoder", "picture=" + folders[0], "--out", to]) == 1
+    assert "no such modality 'picture': Known: image" in capsys.readouterr().err
