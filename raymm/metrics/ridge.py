@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from raymm.errors import DataError
+from raymm.metrics.arrays import as_tensor
 from raymm.metrics.retrieval import ranks
 
 Floats = NDArray[np.float64]
@@ -110,7 +111,7 @@ def align(
         for candidate in fit_maps(*pair):
             alignment = Alignment(candidate, of_queries)
             queries, gallery = (
-                torch.from_numpy(np.asarray(side))
+                as_tensor(side)
                 for side in (alignment.queries(validation[0]), alignment.gallery(validation[1]))
             )
             positions = ranks(queries, gallery, torch.arange(len(queries)))

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import precision_recall_fscore_support
 
 from raymm.errors import DataError, TrainingError
+from raymm.metrics.arrays import as_tensor
 from raymm.metrics.geometry import unit
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,7 @@ def cosines(x: NDArray[np.floating], y: NDArray[np.floating]) -> Floats:
             "Some embeddings of the pairs are not finite, so they have no similarity. Lower the "
             "learning rate the model is trained with, or train it in fp32."
         )
-    one, two = unit(torch.from_numpy(np.asarray(x))), unit(torch.from_numpy(np.asarray(y)))
+    one, two = unit(as_tensor(x)), unit(as_tensor(y))
     found: Floats = (one * two).sum(dim=1).clamp(-1, 1).numpy()
     return found
 

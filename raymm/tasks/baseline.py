@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from raymm.data.dataset import Dataset
 from raymm.data.prepare import prepare
 from raymm.data.prepared import Split
+from raymm.metrics.arrays import as_tensor
 from raymm.metrics.ridge import Alignment, align
 from raymm.metrics.zero_shot import top_accuracies
 from raymm.tasks.model import Embedding, TaskModel, Vectors, pooled
@@ -39,8 +39,8 @@ class RidgeBaseline:
         """
         alignment = self.alignments[queries[0], gallery[0]]
         return (
-            torch.from_numpy(np.asarray(alignment.queries(queries[1]))),
-            torch.from_numpy(np.asarray(alignment.gallery(gallery[1]))),
+            as_tensor(alignment.queries(queries[1])),
+            as_tensor(alignment.gallery(gallery[1])),
         )
 
     def classify(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from raymm.data.dataset import Dataset
 from raymm.data.prepare import prepare
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.errors import DataError
+from raymm.metrics.arrays import as_tensor
 from raymm.metrics.matching import RECALLS, hit_rates, match_ranks, matching_metrics
 from raymm.tasks.baseline import RidgeBaseline
 from raymm.tasks.model import TaskModel, Vectors, check_trained_on, only, pooled, rows_of
@@ -62,7 +62,7 @@ def retrieve(one: Side, two: Side, ridge: RidgeBaseline | None) -> Retrieved:
         direction = f"{queries.name}_to_{targets.name}"
         groups = (queries.groups, targets.groups)
         gallery[direction] = len(targets.groups)
-        sides = torch.from_numpy(queries.model), torch.from_numpy(targets.model)
+        sides = as_tensor(queries.model), as_tensor(targets.model)
         model[direction] = match_ranks(*sides, *groups)
         if ridge is not None:
             both = ridge.comparable((queries.name, queries.alone), (targets.name, targets.alone))

@@ -10,6 +10,7 @@ import torch
 
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.errors import ConfigError
+from raymm.metrics.arrays import as_tensor
 from raymm.metrics.zero_shot import TOP, class_vectors, top_accuracies
 from raymm.tasks.baseline import RidgeBaseline
 from raymm.tasks.model import TaskModel, only
@@ -60,9 +61,9 @@ def zero_shot(
     found = {}
     for title, prompts in ((f"{model.name}, name", (PLAIN,)), (model.name, tuple(templates))):
         texts = [prompt.format(name) for name in names for prompt in prompts]
-        vectors = torch.from_numpy(model.embedded_texts(texts))
+        vectors = as_tensor(model.embedded_texts(texts))
         classes = class_vectors(vectors.view(len(names), len(prompts), -1))
-        found[title] = top_accuracies(torch.from_numpy(images.model), classes, codes)
+        found[title] = top_accuracies(as_tensor(images.model), classes, codes)
     if ridge is not None:
         found["ridge, name"] = ridge.classify(model, images, list(names), codes)
     rows = {
