@@ -9,11 +9,13 @@ from raymm.data.dataset import Dataset
 from raymm.data.packed import is_packed, open_packed
 from raymm.data.sources import digits
 from raymm.data.sources.folder import load_folder
+from raymm.data.sources.huggingface.files import is_huggingface
 from raymm.data.sources.huggingface.prepare import load_huggingface
-from raymm.data.sources.huggingface.saved import is_huggingface
 from raymm.errors import DataError, nearest
 
 BUILT_IN = {"digits": digits.verified_folder}
+BUILT_IN_PAIRS = ("emoji",)
+"""Built-in sets that `raymm embed` turns into data sets."""
 
 
 def resolve(dataset: str) -> str:
@@ -26,6 +28,12 @@ def resolve(dataset: str) -> str:
         return str(BUILT_IN[dataset]())
     if "://" in dataset or Path(dataset).exists():
         return dataset
+    if dataset in BUILT_IN_PAIRS:
+        raise DataError(
+            f"'{dataset}' are images and texts, which an encoder turns into vectors first: `raymm "
+            f"embed --dataset {dataset} --encoder efficientnet-lite0 minilm --out {dataset}.vectors`,"
+            f" then `--dataset {dataset}.vectors`."
+        )
     raise DataError(
         f"There is neither a built-in data set nor a folder '{dataset}': "
         + nearest(dataset, BUILT_IN)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from raymm.data.sources import load_dataset
 from raymm.data.sources.pairs import emoji_set
 from raymm.data.sources.pairs.load import load_pairs
 from raymm.data.sources.pairs.pictures import decode
@@ -114,3 +115,8 @@ def test_a_damaged_emoji_table_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
     (copy / emoji_set.TABLE).write_bytes(content)
     with pytest.raises(DataError, match="make_emoji"):
         load_pairs("emoji")
+
+
+def test_emoji_have_to_be_embedded_first() -> None:
+    with pytest.raises(DataError, match="raymm embed --dataset emoji"):
+        load_dataset("emoji")
