@@ -21,11 +21,12 @@ from tyro.extras import SubcommandApp
 from raymm.data.card import write_card
 from raymm.data.check import check_dataset, print_survey, usable
 from raymm.data.pack import pack
-from raymm.data.sources import load_dataset, physionet2012
+from raymm.data.sources import load_dataset
 from raymm.data.sources.huggingface import prepare as huggingface
 from raymm.data.sources.huggingface.prepare import HuggingFaceSettings
 from raymm.data.sources.mosei import prepare as mosei
 from raymm.data.sources.mosei.prepare import MoseiSettings
+from raymm.data.sources.physionet2012 import prepare as physionet2012
 from raymm.data.sources.preparation import LEFT_OUT, Meter, Prepared
 from raymm.data.sources.tcga import prepare as tcga
 from raymm.data.sources.tcga.prepare import TcgaSettings

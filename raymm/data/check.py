@@ -16,8 +16,8 @@ from raymm.data.packed import is_packed, open_packed
 from raymm.data.problems import Problems
 from raymm.data.sources import resolve
 from raymm.data.sources.folder import Survey, survey_folder
+from raymm.data.sources.huggingface.files import is_huggingface
 from raymm.data.sources.huggingface.prepare import load_huggingface
-from raymm.data.sources.huggingface.saved import is_huggingface
 
 COMBINATIONS_SHOWN = 8
 CLASSES_SHOWN = 12

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from raymm.data.sources import load_dataset
 from raymm.data.sources.huggingface.prepare import prepare_huggingface
 from raymm.data.sources.mosei.prepare import prepare_mosei
-from raymm.data.sources.physionet2012 import prepare_physionet2012
+from raymm.data.sources.physionet2012.prepare import prepare_physionet2012
 from raymm.data.sources.preparation import Prepared
 from raymm.data.sources.tcga.prepare import prepare_tcga
 from raymm.errors import DataError

@@ -11,7 +11,7 @@ import pytest
 
 from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
-from raymm.data.sources.physionet2012 import MEASURED, prepare_physionet2012
+from raymm.data.sources.physionet2012.prepare import MEASURED, prepare_physionet2012
 from raymm.errors import DataError
 
 RECORD = """Time,Parameter,Value

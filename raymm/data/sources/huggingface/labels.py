@@ -15,7 +15,7 @@ from raymm.data.sources.huggingface.saved import FIELDS, LABELS, Saved
 from raymm.data.sources.intake import Writer
 from raymm.data.sources.labels import LabelColumns
 from raymm.data.sources.manifest import Manifest
-from raymm.data.sources.mosei.prepare import TARGETS, write_targets
+from raymm.data.sources.mosei.targets import TARGETS, write_targets
 from raymm.data.sources.preparation import Notes
 from raymm.data.sources.tables import Table, is_text
 from raymm.errors import DataError

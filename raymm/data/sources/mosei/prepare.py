@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from raymm.data.dataset import Label
 from raymm.data.pack import PackWriter
 from raymm.data.problems import some
 from raymm.data.sources.intake import Intake, Writer
 from raymm.data.sources.mosei.csd import Csd, open_csd
-from raymm.data.sources.place import Place, open_place
+from raymm.data.sources.mosei.files import LABELS, recognise
+from raymm.data.sources.mosei.targets import TARGETS, write_targets
+from raymm.data.sources.place import open_place
 from raymm.data.sources.preparation import Meter, NoMeter, Notes, Prepared
 from raymm.data.sources.stream import Source
 from raymm.errors import ConfigError, DataError, nearest
 
-MODALITIES = {
-    "glove_vectors": r"glove_vectors\.|TimestampedWordVectors|^glove\.",
-    "COVAREP": r"COVAREP",
-    "FACET": r"FACET",
-    "OpenFace": r"OpenFace",
-}
-"""Modality -> what its file's name holds; the names are those of the paper's own data."""
-LABELS = "Labels"
-LABEL_FILES = r"labels"
 LENGTHS = {"glove_vectors": 50, "COVAREP": 1500, "FACET": 450, "OpenFace": 450}
 WIDTHS = {"glove_vectors": 300, "COVAREP": 74, "FACET": 35, "OpenFace": 713}
 """The paper's longest sequences, and the width of their vectors."""
 PAPER_SAMPLES = 23248
-TARGETS = ("sentiment", "happy", "sad", "anger", "surprise", "disgust", "fear")
-"""What the seven numbers of a segment's labels mean, in their order."""
-DEFAULT_LABEL = "sentiment_01"
-STRONGEST = 3.0
-"""Sentiment runs from -3 to 3, emotions from 0 to 3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +63,7 @@ def prepare_mosei(
     """
     settings, meter, notes = settings or MoseiSettings(), meter or NoMeter(), Notes()
     place = open_place(address)
-    files = _files(place, settings.files, notes)
+    files = recognise(place, settings.files, notes)
     with ExitStack() as stack, PackWriter(to, name="mosei") as writer:
         opened = {
             name: stack.enter_context(open_csd(Source(place, file))) for name, file in files.items()
@@ -101,40 +86,6 @@ def prepare_mosei(
             writer.attach(file, text)
     counts = {name: intake.counts.samples for name, intake in intakes.items()}
     return Prepared(to, len(samples), counts, notes)
-
-
-def _files(place: Place, named: Mapping[str, str], notes: Notes) -> dict[str, str]:
-    """Modality (or Labels) -> file name."""
-    patterns = {**MODALITIES, LABELS: LABEL_FILES}
-    for name in named:
-        if name not in patterns:
-            raise DataError(f"There is no modality '{name}': {nearest(name, patterns)}")
-    sequences = [file for file in place.files if file.lower().endswith((".csd", ".h5", ".hdf5"))]
-    files = {}
-    for name, pattern in patterns.items():
-        found = [file for file in sequences if re.search(pattern, file, re.IGNORECASE)]
-        if name in named:
-            found = [named[name]]
-        if len(found) > 1:
-            raise DataError(
-                f"{place.address} holds several files that could be '{name}': {some(found)}. Name "
-                f"one with --files {name} FILE, or leave one in the folder."
-            )
-        if found:
-            files[name] = found[0]
-    if not files.keys() - {LABELS}:
-        held = some(place.files) or "no files at all"
-        raise DataError(
-            f"{place.address} holds none of CMU-MOSEI's files ({held}). docs/data.md says which "
-            "names are known; name others with --files MODALITY FILE."
-        )
-    missing = [name for name in patterns if name not in files]
-    if missing:
-        notes.warn(f"{place.address} has no file of {some(missing)}: prepared without.")
-    others = [file for file in place.files if file not in files.values()]
-    if others:
-        notes.say(f"Files that are not used: {some(others, 20)}.")
-    return files
 
 
 def _check_aligned(labels: Csd) -> None:
@@ -250,27 +201,3 @@ def _write_labels(labels: Csd, samples: Sequence[str], writer: Writer, notes: No
             f"{len(strange):,} segments: {some(strange)}. The seven are {', '.join(TARGETS)}."
         )
     write_targets(np.concatenate(rows).astype(np.float32), known, writer, notes)
-
-
-def write_targets(
-    values: NDArray[np.float32], ids: Sequence[str], writer: Writer, notes: Notes
-) -> None:
-    """Sentiment as it is and scaled to 0 to 1, and the emotions.
-
-    Args:
-        values: (samples, 7), in the order of `TARGETS`.
-        ids: of the samples.
-        writer: where they go.
-        notes: told of what is out of range.
-    """
-    values = np.where(np.isfinite(values), values, np.float32(np.nan))
-    unknown = int(np.isnan(values[:, 0]).sum())
-    if unknown:
-        notes.warn(f"{unknown:,} segments have a sentiment that is no number: unlabelled.")
-    beyond = int((np.abs(values[:, 0]) > STRONGEST).sum())
-    if beyond:
-        notes.warn(f"{beyond:,} segments have a sentiment beyond -3 to 3; it is kept as it is.")
-    scaled = (values[:, 0] + STRONGEST) / (2 * STRONGEST)
-    writer.label(Label(DEFAULT_LABEL, "regression", scaled, ()), ids, default=True)
-    for column, target in enumerate(TARGETS):
-        writer.label(Label(target, "regression", values[:, column].copy(), ()), ids)

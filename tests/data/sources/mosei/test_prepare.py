@@ -11,7 +11,8 @@ import pytest
 
 from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
-from raymm.data.sources.mosei.prepare import LENGTHS, MODALITIES, MoseiSettings, prepare_mosei
+from raymm.data.sources.mosei.files import MODALITIES
+from raymm.data.sources.mosei.prepare import LENGTHS, MoseiSettings, prepare_mosei
 from raymm.data.sources.preparation import LEFT_OUT
 from raymm.errors import ConfigError, DataError
 from tests.data.sources.mosei import files

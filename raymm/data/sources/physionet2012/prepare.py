@@ -19,12 +19,8 @@ import csv
 import io
 import math
 import re
-import tarfile
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import numpy as np
@@ -33,9 +29,15 @@ from raymm.data.dataset import Label
 from raymm.data.pack import PackWriter
 from raymm.data.problems import some
 from raymm.data.sources.intake import Intake, Writer
+from raymm.data.sources.physionet2012.records import (
+    DESCRIBED,
+    UNITS,
+    Patient,
+    read_patient,
+    records,
+)
 from raymm.data.sources.place import Place, open_place, words
 from raymm.data.sources.preparation import Meter, NoMeter, Notes, Prepared
-from raymm.data.sources.stream import Source
 from raymm.errors import DataError
 
 MEASURED = {
@@ -60,15 +62,11 @@ MEASURED = {
 """Modality -> its variables."""
 OFFICIAL = 4000
 SUMMARIES = ("first", "last", "lowest", "highest", "median")
-DESCRIBED = ("Age", "Gender", "Height", "Weight")
-UNITS = {"1": "CCU", "2": "CSRU", "3": "MICU", "4": "SICU"}
-"""Value of ICUType -> a column of `admission` that is 1 for it."""
 VENTILATION, VENTILATED = "ventilation", "MechVent"
 VENTILATION_COLUMNS = ("MechVent_first_hour", "MechVent_last_hour", "MechVent_records")
+KNOWN = {name for names in MEASURED.values() for name in names} | {VENTILATED, "Weight"}
 OUTCOME = "In-hospital_death"
 LICENCE = "ODC-BY 1.0; cite Silva et al. 2012 and Goldberger et al. 2000"
-RECORD = re.compile(r"(?:^|/)(\d+)\.txt$")
-SET = re.compile(r"^set-([abc])(\.zip|\.tar\.gz|\.tgz)?$")
 
 
 def prepare_physionet2012(address: str, to: str, meter: Meter | None = None) -> Prepared:
@@ -85,8 +83,8 @@ def prepare_physionet2012(address: str, to: str, meter: Meter | None = None) -> 
     meter, notes = meter or NoMeter(), Notes()
     place = open_place(address)
     patients: dict[str, Patient] = {}
-    for text, where in _records(place, meter):
-        patient = read_patient(text, where)
+    for text, where in records(place, meter):
+        patient = read_patient(text, where, KNOWN)
         if patient.record in patients:
             raise DataError(f"{where}: record {patient.record} is there twice. Leave one of them.")
         patients[patient.record] = patient
@@ -103,73 +101,6 @@ def prepare_physionet2012(address: str, to: str, meter: Meter | None = None) -> 
         for file, content in notes.files("PhysioNet 2012").items():
             writer.attach(file, content)
     return Prepared(to, len(patients), counts, notes)
-
-
-@dataclass(frozen=True)
-class Patient:
-    """A record.
-
-    Attributes:
-        record: its number.
-        described: what is known at admission.
-        series: variable -> (minute, value), in the order of the file.
-        unknown: variables that are not known here -> how often they stand there.
-    """
-
-    record: str
-    described: Mapping[str, float]
-    series: Mapping[str, list[tuple[int, float]]]
-    unknown: Mapping[str, int]
-
-
-def read_patient(text: bytes, where: str) -> Patient:
-    """Read a record.
-
-    Raises:
-        DataError: it is cut, or a line is not a time, a variable and a number.
-    """
-    lines = list(csv.reader(io.StringIO(text.decode("utf-8", errors="replace"))))
-    if not lines or lines[0] != ["Time", "Parameter", "Value"] or not text.endswith((b"\n", b"\r")):
-        raise DataError(
-            f"{where} does not begin with 'Time,Parameter,Value' or ends inside a line. It is cut "
-            "or no record of the challenge: download it again."
-        )
-    measured = {name for names in MEASURED.values() for name in names} | {VENTILATED, "Weight"}
-    record = ""
-    described: dict[str, float] = {}
-    series: dict[str, list[tuple[int, float]]] = {}
-    unknown: Counter[str] = Counter()
-    for number, line in enumerate(lines[1:], start=2):
-        minute, name, value = _entry(line, f"{where}, line {number}")
-        if name == "RecordID":
-            record = str(int(value))
-        elif name == "ICUType":
-            described |= {unit: float(key == str(int(value))) for key, unit in UNITS.items()}
-        elif minute == 0 and name in DESCRIBED and name not in described:
-            described[name] = math.nan if value < 0 else value
-        elif name in measured:
-            series.setdefault(name, []).append((minute, value))
-        elif name:
-            unknown[name] += 1
-    if not record:
-        raise DataError(f"{where} has no RecordID. Download it again.")
-    return Patient(record, described, series, unknown)
-
-
-def _entry(line: Sequence[str], where: str) -> tuple[int, str, float]:
-    """Minute, variable and value of a line."""
-    time = re.fullmatch(r"(\d+):(\d\d)", line[0]) if len(line) == 3 else None
-    try:
-        if time is None:
-            raise ValueError("it is not a time, a variable and a value")
-        value = float(line[2])
-        if not math.isfinite(value):
-            raise ValueError("its value is not finite")
-    except ValueError as error:
-        raise DataError(
-            f"{where}: '{','.join(line)[:60]}' cannot be read: {error}. Download the file again."
-        ) from error
-    return 60 * int(time[1]) + int(time[2]), line[1].strip(), value
 
 
 def _write(patients: Mapping[str, Patient], writer: Writer, notes: Notes) -> dict[str, int]:
@@ -218,72 +149,7 @@ def _summary(entries: Sequence[tuple[int, float]]) -> list[float]:
     return [values[0], values[-1], min(values), max(values), median(values)]
 
 
-def _records(place: Place, meter: Meter) -> Iterator[tuple[bytes, str]]:
-    """The text of every record, from archives or folders."""
-    found = [name for name in (*place.files, *place.folders) if SET.match(name)]
-    letters = [match[1] for name in found if (match := SET.match(name))]
-    if not found or len(set(letters)) < len(letters):
-        raise DataError(
-            f"{place.address} should hold one of set-a.zip, set-a.tar.gz or the folder set-a (or b, "
-            f"c), each set once; it holds {some([*place.files, *place.folders]) or 'nothing'}."
-        )
-    for name in found:
-        progress = meter.begin(name, None)
-        records: Iterator[tuple[str, bytes]]
-        if name in place.folders:
-            inside = place.inside(name)
-            records = ((file, inside.read(file)) for file in inside.files if RECORD.search(file))
-        else:
-            records = _unpacked(Source(place, name))
-        for file, text in records:
-            progress(len(text))
-            yield text, f"{place.address}/{name}/{file.rsplit('/', 1)[-1]}"
-
-
-def _unpacked(source: Source) -> Iterator[tuple[str, bytes]]:
-    """Records of an archive; nothing is written to disk."""
-    content = io.BytesIO(source.place.read(source.name))
-    try:
-        if source.name.endswith(".zip"):
-            with zipfile.ZipFile(content) as archive:
-                _check_entries(archive, content.getvalue())
-                for name in archive.namelist():
-                    if not name.endswith("/") and _is_record(name):
-                        yield name, archive.read(name)
-        else:
-            with tarfile.open(fileobj=content, mode="r:gz") as packed:
-                for member in packed:
-                    if not member.isdir() and _is_record(member.name):
-                        file = packed.extractfile(member)
-                        yield member.name, b"" if file is None else file.read()
-    except (
-        OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError,
-        RuntimeError, ValueError,
-    ) as error:  # fmt: skip
-        raise DataError(
-            f"{source.where} cannot be unpacked: {words(error)}. It is cut or damaged: download it "
-            "again."
-        ) from error
-
-
-def _check_entries(archive: zipfile.ZipFile, content: bytes) -> None:
-    """The directory of a damaged archive may be read as a shorter one; its end counts the files."""
-    end = content.rfind(b"PK\5\6")
-    count = int.from_bytes(content[end + 10 : end + 12], "little")
-    if count != len(archive.infolist()):
-        raise ValueError(f"it lists {len(archive.infolist()):,} files and should {count:,}")
-
-
-def _is_record(name: str) -> bool:
-    """Whether a file of an archive is a record; a damaged name must not hide one."""
-    if RECORD.search(name):
-        return True
-    if "__MACOSX" in name or name.rsplit("/", 1)[-1].startswith("."):
-        return False
-    raise ValueError(f"it holds '{name}', which is no record such as 132539.txt")
-
-
-def _write_outcomes(place: Place, records: Sequence[str], writer: Writer, notes: Notes) -> None:
+def _write_outcomes(place: Place, patients: Sequence[str], writer: Writer, notes: Notes) -> None:
     """The label: death in hospital."""
     names = [name for name in place.files if re.fullmatch(r"Outcomes-[abc]\.txt", name)]
     deaths: dict[str, int] = {}
@@ -301,15 +167,15 @@ def _write_outcomes(place: Place, records: Sequence[str], writer: Writer, notes:
         if not text.endswith((b"\n", b"\r")) or not set(found.values()) <= {0, 1}:
             raise DataError(f"{where} is cut, or {OUTCOME} is not 0 or 1. Download it again.")
         deaths |= found
-    known = [record for record in records if record in deaths]
-    strangers = sorted(deaths.keys() - set(records))
+    known = [record for record in patients if record in deaths]
+    strangers = sorted(deaths.keys() - set(patients))
     if strangers:
         notes.warn(f"{len(strangers):,} outcomes are of nobody in the sets: {some(strangers)}.")
         notes.leave_out("Outcomes", [(record, "is in no set") for record in strangers])
     if len({deaths[record] for record in known}) < 2:
         notes.warn("There is no label: put Outcomes-a.txt (or b, c) beside its set.")
         return
-    without = sorted(set(records) - set(known))
+    without = sorted(set(patients) - set(known))
     if without:
         notes.warn(f"{len(without):,} patients have no outcome: {some(without)}.")
         notes.leave_out("Outcomes", [(record, "has no outcome") for record in without])
