@@ -56,15 +56,17 @@ class Standing:
         """Cells in all that this run of the sweep has to do with; one taken up twice is two."""
         return len(self.cells) + self.again + self.to_come()
 
-    def start(self, key: str) -> None:
-        """A group has taken the cell up."""
+    def start(self, key: str, trained: int = 0) -> None:
+        """A group has taken the cell up, of which so many epochs were trained before."""
         self.started_at = self.started_at or time.monotonic()
-        self.running[key] = 0
+        self.running[key] = trained
+        if trained:
+            self.spared[key] = trained
 
     def epochs(self, key: str, first: int, last: int) -> None:
         """The cell has trained these epochs (1-based); earlier ones a checkpoint has spared us."""
         self.spared.setdefault(key, first - 1)
-        self.running[key] = last
+        self.running[key] = max(self.running[key], last)
 
     def end(self, result: CellResult) -> None:
         """The cell has come to its end."""

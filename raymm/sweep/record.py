@@ -31,12 +31,18 @@ class Recorder:
         self._sweep, self._standing, self._view = sweep, standing, view
         self._ledger = sweep.ledger
         self._cells = {cell.key: cell for cell in sweep.missing}
+        self._tags: dict[str, Mapping[str, str]] = {}
 
-    def expect(self, cells: Iterable[Cell]) -> None:
+    def expect(self, cells: Iterable[Cell], tags: Mapping[str, str]) -> None:
         """Cells that will be heard of: those not known when the sweep was prepared, and those that
-        have ended and are taken up once more."""
+        have ended and are taken up once more.
+
+        Args:
+            tags: what their runs say besides.
+        """
         for cell in cells:
             self._cells[cell.key] = cell
+            self._tags[cell.key] = tags
             self._standing.expect(cell, relative_work(cell.config, self._sweep.dataset))
 
     def curve(self, key: str) -> tuple[Mapping[str, float], ...]:
@@ -108,8 +114,8 @@ class Recorder:
 
     def _begin(self, key: str) -> None:
         if key not in self._standing.running:
-            self._ledger.start(self._cells[key])
-            self._standing.start(key)
+            self._ledger.start(self._cells[key], self._tags.get(key, {}))
+            self._standing.start(key, trained=len(self._ledger.curve(key)))
 
     def _end(self, key: str, outcome: Outcome) -> CellResult:
         result = self._result(self._cells[key], outcome.status, outcome.reason, outcome.metrics)

@@ -78,20 +78,25 @@ def train_cell(
     prepared = prepare(dataset, cell.data)
     training = Training(cell, prepared, store, device, micro_batches=micro_batches, pulse=pulse)
     training.resume()
+    # Whoever heard of these epochs may be gone, with some of them not written down.
+    _tell_epochs({"curve": training.progress.curve}, on_epoch)
     last_saved = time.monotonic()
     while not training.is_over:
         report = training.run_epoch()
         late = pulse.hurry or time.monotonic() - last_saved >= checkpoint_interval_s
-        if late or training.is_over:
+        saved = late or training.is_over
+        if saved:
             training.save()
             last_saved = time.monotonic()
         if not _agreed(not _is_first() or on_epoch(report), device):
+            if not saved:
+                training.save()  # whoever goes on with it has nothing to train again
             return {}
     return finish(training, dataset, score)
 
 
 def _tell_epochs(result: Mapping[str, Any], on_epoch: Callable[[EpochReport], bool]) -> None:
-    """Report a finished training as it was: it ended, but nobody was left to write it down."""
+    """Report epochs trained before: whoever knows them passes them over."""
     if _is_first():
         for epoch in result["curve"]:
             metrics = {name: value for name, value in epoch.items() if name != "epoch"}
