@@ -31,6 +31,7 @@ TITLES = {
     "evaluation": "Evaluation of 100,000 test embeddings",
     "beyond_memory": "Data beyond memory",
     "overhead": "What a cell costs beyond its training",
+    "cbmf": "What CBMF's frozen encoders save, and cells trained together",
 }
 """Benchmarks whose rows are shown as they are."""
 NAMES = {"mca": "MCA", "zorro": "Zorro", "eao": "EAO"}
