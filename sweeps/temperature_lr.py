@@ -26,8 +26,9 @@ def run(settings: SearchSettings, command: str, console: Console) -> int:
     print_search(search, console)
     if settings.plan:
         return DONE
-    found = run_search(search, console)
-    return conclude_search(search, found, command, console)
+    with search.sweep.ledger:
+        found = run_search(search, console)
+        return conclude_search(search, found, command, console)
 
 
 if __name__ == "__main__":

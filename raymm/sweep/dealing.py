@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from raymm.sweep.cells import Cell, CellResult
@@ -20,11 +20,13 @@ class Deal:
     Attributes:
         name: unlike that of any other deal of the sweep.
         score: the split that they are scored on at the end.
+        tags: what the cells' runs in the ledger say besides.
     """
 
     name: str
     cells: tuple[Cell, ...]
     score: Score = "test"
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Dealer(Protocol):

@@ -46,6 +46,8 @@ from raymm.tracking import RunRecord, Store, StoreAwayError, ui_command
 
 LEFT_BEHIND_S = 120.0
 """How long to wait for the store to take what an earlier driver has left behind."""
+FEW = 8
+"""Cells whose runs are looked for one by one."""
 LAST_WORDS_S = 5.0
 """How long a driver that ends before its time waits for the store to hear of it."""
 
@@ -86,6 +88,7 @@ class Ledger:
         self._pace, self._retry_s = pace, retry_s
         self._open: _Open | None = None
         self._curves: dict[str, Curve] = {}
+        self._finals: dict[str, dict[str, float]] = {}
         self._mine: dict[str, Cell] = {}
         self._begun: dict[str, Cell] = {}
         self.tell: Callable[[], Mapping[str, str]] = dict
@@ -112,7 +115,12 @@ class Ledger:
     def seen(self, cells: Iterable[Cell]) -> dict[str, RunRecord]:
         """The runs that cells have, by cell key. Writes nothing."""
         wanted = {cell.key for cell in cells}
-        runs = self.store.runs(f"tags.`{KIND}` = 'cell'")
+        having = f"tags.`{KIND}` = 'cell'"
+        if len(wanted) <= FEW:  # a search asks for a trial's cells: not for all runs each time
+            asked = [f"{having} and tags.`{KEY}` = '{key}'" for key in sorted(wanted)]
+        else:
+            asked = [having]
+        runs = [run for each in asked for run in self.store.runs(each)]
         return {run.tags[KEY]: run for run in runs if run.tags.get(KEY) in wanted}
 
     def finished(self, cells: Sequence[Cell]) -> dict[str, CellResult]:
@@ -172,6 +180,7 @@ class Ledger:
         runs = self.seen(cells)
         for key in mine:
             self._curves[key] = self._read_curve(runs[key]) if key in runs else {}
+            self._finals[key] = dict(runs[key].metrics) if key in runs else {}
         self._mine |= mine
         if self._send_left_behind(now, {key for key in mine if not _finished(runs.get(key))}):
             runs = self.seen(cells)
@@ -201,8 +210,11 @@ class Ledger:
                 {"do": "tag", "key": key, "tags": {f"{PART_OF}{self._opened().name}": "true"}}
             )
 
-    def start(self, cell: Cell) -> None:
+    def start(self, cell: Cell, said: Mapping[str, str] | None = None) -> None:
         """Make the cell's run, or take up the one it has. A cell not yet claimed is claimed.
+
+        Args:
+            said: tags of the run besides.
 
         Raises:
             TrackingError: another driver has it.
@@ -220,6 +232,7 @@ class Ledger:
             SWEEP: now.name,
             f"{PART_OF}{now.name}": "true",
             PARENT: now.parent,
+            **(said or {}),
         }
         self._begun[cell.key] = cell
         message = {"do": "start", "key": cell.key, "title": cell.title, "tags": tags}
@@ -247,6 +260,10 @@ class Ledger:
     def end(self, result: CellResult) -> None:
         """End a started cell's run as finished, failed or stopped, with metrics or the reason."""
         points = final_points(result.metrics, self._curves[result.key])
+        # A cell that is scored on another split after its end has most of them already.
+        finals = self._finals.setdefault(result.key, {})
+        points = [each for each in points if not _same(finals.get(each[0]), each[1])]
+        finals.update((name, value) for name, value, _ in points)
         self._put({"do": "points", "key": result.key, "points": points, "tags": {}})
         reason, status = result.reason[:4000], STATUS_OF[result.status]
         self._put({"do": "end", "key": result.key, "reason": reason, "status": status})
@@ -409,6 +426,11 @@ class _Open:
 def _has_ended(run: RunRecord, mine: bool) -> bool:
     """Finished; or failed with a driver that lives, which this one does not try again."""
     return _finished(run) or (run.status == "FAILED" and not mine)
+
+
+def _same(there: float | None, value: float) -> bool:
+    """Whether a value is recorded already; nan is like nan."""
+    return there is not None and (there == value or (there != there and value != value))
 
 
 def _finished(run: RunRecord | None) -> bool:

@@ -100,7 +100,7 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
                 stopping = interrupts.stopping
 
                 def train_mine(cells: Sequence[Cell]) -> None:
-                    _train(sweep, [_grid_job(sweep, cells)], recorder, stopping)
+                    train(sweep, [_grid_job(sweep, cells)], recorder, stopping)
 
                 train_shares(missing, sweep.ledger, recorder, train_mine, stopping)
             recorder.stop_the_rest()
@@ -126,24 +126,20 @@ def pool_settings(sweep: Sweep) -> PoolSettings:
     )
 
 
-def train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder) -> None:
+def train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder, stopping: Event) -> None:
     """Train on the cluster what the jobs' dealers deal; the recorder hears what comes of it.
 
-    Returns when the dealers have no more, or after Ctrl-C or SIGTERM.
+    Ray must be connected, and the sweep open in the ledger. Returns when the dealers have no more,
+    or when the sweep is to stop.
+
+    Args:
+        stopping: set when it is to stop.
 
     Raises:
-        SweepError: the cluster cannot be reached, or cannot hold a single group of some job.
+        SweepError: the cluster cannot hold a single group of some job.
         TrackingError: the tracking store has refused something.
         KeyboardInterrupt: a second Ctrl-C.
     """
-    from raymm.sweep.interrupt import Interrupts
-    from raymm.sweep.opening import ray_and_record
-
-    with Interrupts() as interrupts, ray_and_record(sweep):
-        _train(sweep, jobs, recorder, interrupts.stopping)
-
-
-def _train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder, stopping: Event) -> None:
     from raymm.training.cluster import groups_that_fit
     from raymm.training.pool import WorkerPool
 
@@ -240,7 +236,7 @@ class _DealtTrials(Searcher):
         self,
         lanes: Sequence[_Lane],
         deals: dict[str, tuple[_Lane, Deal]],
-        expect: Callable[[Sequence[Cell]], None],
+        expect: Callable[[Sequence[Cell], Mapping[str, str]], None],
     ) -> None:
         super().__init__()
         self._lanes = deque(enumerate(lanes))
@@ -265,7 +261,7 @@ class _DealtTrials(Searcher):
                 lane.open.add(deal.name)
                 self._deals[deal.name] = lane, deal
                 self._of_trial[trial_id] = deal.name
-                self._expect(deal.cells)
+                self._expect(deal.cells, deal.tags)
                 return {DEAL: deal.name, POOL: number, KEYS: [cell.key for cell in deal.cells]}
         done = all(lane.dealer.exhausted for _, lane in self._lanes)
         return Searcher.FINISHED if done else None

@@ -23,6 +23,8 @@ RETRIES = "retries"
 """Number of the failed trial whose settings it tries anew."""
 COPY_OF = "copy_of"
 """Number of the trial with the same settings whose end it shares."""
+STUDY, TRIAL = "raymm.study", "raymm.trial"
+"""Tags of the runs of a trial's cells in the ledger: name of the study and number of the trial."""
 STATES: Mapping[TrialState, trials.TrialState] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",

@@ -7,6 +7,7 @@ split, and of no other.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +20,11 @@ from raymm.sweep.search.trials import SearchTrial, mean_epochs
 
 FOR_GOOD = ("TrainingError", "ConfigError", "DataError")
 """What would end a cell the same way again."""
-Known = Callable[[Sequence[Cell]], Mapping[str, CellResult]]
-"""Results that the ledger has of cells, by key."""
+LOOK_AGAIN_S = 3.0
+"""From one look at what a condition waits for, of which nothing is heard here, to the next."""
+Known = Callable[[Sequence[Cell]], Mapping[str, CellResult] | None]
+"""Makes cells this driver's, and returns the results that the ledger has of them, by key; None if
+another driver has one of them."""
 
 
 @dataclass
@@ -41,10 +45,11 @@ class _Judged:
 class Conductor:
     """A `Dealer` of trials and, at the end of each condition, of what is to be scored on test.
 
+    Several drivers may lead the same search at once: each asks the studies for trials of its own,
+    and takes up those that another one has left when that one is gone.
+
     Args:
         studies: one for each condition.
-        known: looks up what the ledger has of cells: those of a trial that was interrupted, or that
-            another sweep has trained.
         tell: hears in one line what came of each trial.
     """
 
@@ -53,14 +58,12 @@ class Conductor:
     ) -> None:
         self._known, self._tell = known, tell
         self._turn = deque(studies)
-        self._resumed = deque(
-            _Judged(study, trial) for study in studies for trial in study.resumed()
-        )
         self._trials: dict[str, _Judged] = {}
-        self._scored: dict[str, ConditionStudy] = {}
+        self._scored: set[str] = set()
         self._why: dict[str, str] = {}
         self._put_back: list[Deal] = []
         self._wanted: set[str] = set()
+        self._idle_until: dict[str, float] = {}
         self.test_results: dict[str, CellResult] = {}
         self.cells_per_deal = max(len(study.settings.seeds) for study in studies)
         self.at_most = self._count()
@@ -70,47 +73,57 @@ class Conductor:
         """Whether all trials and all scores are dealt."""
         return not (self._turn or self._put_back)
 
-    def _count(self) -> int:
-        """Cells of the trials to come, and of those that will be scored on test."""
-        trials = sum(study.left + 1 for study in self._turn)
-        return (trials + len(self._resumed)) * self.cells_per_deal
-
     @property
     def done(self) -> bool:
         """Whether every condition has all its trials, and its best one's score."""
-        scored = all(self.test_results.get(key) for key in self._wanted)
+        scored = all(
+            key in self.test_results and self.test_results[key].scored("test")
+            for key in self._wanted
+        )
         return self.exhausted and not self._trials and scored
 
     def next(self) -> Deal | None:
-        """A trial that was left half done, else the next of the condition whose turn it is."""
-        deal = self._put_back.pop() if self._put_back else self._next()
-        self.at_most = self._count()
-        return deal
+        """The next deal of the condition whose turn it is, of those that need not wait."""
+        if self._put_back:
+            return self._put_back.pop()
+        now = time.monotonic()
+        for _ in range(len(self._turn)):
+            study = self._turn[0]
+            self._turn.rotate(-1)
+            if now < self._idle_until.get(study.name, 0.0):
+                continue
+            deal = self._of(study)
+            self.at_most = self._count()
+            if deal is not None:
+                return deal
+            self._idle_until[study.name] = now + LOOK_AGAIN_S
+        return None
 
     def put_back(self, deal: Deal) -> None:
         """Deal again first what was only looked at."""
         self._put_back.append(deal)
 
-    def _next(self) -> Deal | None:
-        while self._resumed:
-            deal = self._begin(self._resumed.popleft())
+    def _count(self) -> int:
+        """Cells of the trials to come, and of those that will be scored on test."""
+        own = len(self._trials)
+        to_come = sum(study.left + len(study.running()) + 1 for study in self._turn)
+        return max(0, to_come - own) * self.cells_per_deal
+
+    def _of(self, study: ConditionStudy) -> Deal | None:
+        """The next deal of a condition; None if it has to wait, or has none any more.
+
+        First come trials that were left half done, then new ones; the score is last.
+        """
+        for left in study.running():
+            if left.title not in self._trials:
+                deal = self._begin(_Judged(study, left))
+                if deal is not None:
+                    return deal
+        while (trial := study.ask()) is not None:
+            deal = self._begin(_Judged(study, trial))
             if deal is not None:
                 return deal
-        for _ in range(len(self._turn)):
-            study = self._turn[0]
-            self._turn.rotate(-1)
-            trial = study.ask()
-            while trial is not None:
-                deal = self._begin(_Judged(study, trial))
-                if deal is not None:
-                    return deal
-                trial = study.ask()
-            if not any(judged.study is study for judged in self._trials.values()):
-                self._turn.remove(study)
-                deal = self._score(study)
-                if deal is not None:
-                    return deal
-        return None
+        return None if study.running() else self._score(study)
 
     def heard(
         self, deal: Deal, cell: Cell, curve: Curve, result: CellResult | None
@@ -133,9 +146,15 @@ class Conductor:
         return self._why.get(cell.key, "")
 
     def _begin(self, judged: _Judged) -> Deal | None:
-        """Deal the cells of a trial that the ledger does not have; None if it has them all."""
+        """Deal the cells of a trial that the ledger does not have.
+
+        None if it has them all, which ends the trial; or if another driver has one of them: then
+        the trial waits until that one has ended or is gone.
+        """
         trial = judged.trial
         known = self._known(trial.cells)
+        if known is None:
+            return None
         judged.trained = frozenset(known)
         for key, result in known.items():
             judged.curves[key] = result.curve
@@ -146,7 +165,7 @@ class Conductor:
         if trial.title not in self._trials:
             return None
         missing = tuple(cell for cell in trial.cells if cell.key not in judged.results)
-        return Deal(trial.title, missing, "validation")
+        return Deal(trial.title, missing, "validation", judged.study.tags(trial.number))
 
     def _judge(self, name: str, judged: _Judged) -> list[Cell]:
         """End a trial if what is known of its cells ends it; returns those to be stopped."""
@@ -171,6 +190,7 @@ class Conductor:
 
     def _end(self, name: str, judged: _Judged, reason: str) -> list[Cell]:
         del self._trials[name]
+        self._idle_until.pop(judged.study.name, None)
         self._tell(f"{name}: {judged.study.ended(judged.trial.number)}")
         done = judged.results.keys() | judged.trained
         rest = [cell for cell in judged.trial.cells if cell.key not in done]
@@ -178,12 +198,17 @@ class Conductor:
         return rest
 
     def _score(self, study: ConditionStudy) -> Deal | None:
-        """Deal the best trial's cells once more, to be scored on the test split."""
+        """Deal the best trial's cells once more, to be scored on the test split; the condition is
+        done then."""
         best = chosen(study.records(), study.goals)
         if best is None:
+            self._turn.remove(study)
             return None
         trial = study.trial(best)
         known = self._known(trial.cells)
+        if known is None:
+            return None
+        self._turn.remove(study)
         scored = {key: result for key, result in known.items() if result.scored("test")}
         self.test_results |= scored
         self._wanted |= {cell.key for cell in trial.cells}
@@ -191,5 +216,5 @@ class Conductor:
         if not missing:
             return None
         name = f"{trial.title} on test"
-        self._scored[name] = study
-        return Deal(name, missing, "test")
+        self._scored.add(name)
+        return Deal(name, missing, "test", study.tags(trial.number))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
@@ -151,30 +152,37 @@ def _conduct(
     search: Search, studies: Sequence[ConditionStudy], console: Console
 ) -> tuple[Conductor, list[CellResult]]:
     """Run the trials that are missing; returns their conductor, and the cells that failed."""
+    from raymm.sweep.interrupt import Interrupts
     from raymm.sweep.opening import open_record
     from raymm.sweep.progress import ProgressView, Standing
     from raymm.sweep.record import Recorder
     from raymm.sweep.runner import Job, pool_settings, train
+    from raymm.sweep.settle import away_note
+    from raymm.training.cluster import connected
 
     # The cells of a search are those its trials need, the preset's among them: none is known yet.
     sweep = dataclasses.replace(search.sweep, cells=(), finished={})
-    standing = Standing((), {})
-    with ProgressView(standing, console, each_cell=False) as view:
+    ledger, standing = sweep.ledger, Standing((), {})
+    ledger.tell = standing.tags
 
-        def known(cells: Sequence[Cell]) -> Mapping[str, CellResult]:
-            return sweep.ledger.finished(cells)
+    def known(cells: Sequence[Cell]) -> Mapping[str, CellResult] | None:
+        return None if ledger.claim(cells).elsewhere else ledger.finished(cells)
 
+    note = partial(away_note, ledger)
+    view = ProgressView(standing, console, each_cell=False, note=note)
+    with view, Interrupts() as interrupts:
+        open_record(sweep)
         conductor = Conductor(studies, known, view.say)
         standing.to_come = lambda: conductor.at_most
         recorder = Recorder(sweep, standing, view)
-        deal = conductor.next()
-        if deal is None:
-            open_record(sweep)
-        else:
-            conductor.put_back(deal)
+        first = conductor.next()
+        if first is not None:
+            conductor.put_back(first)
+        if not conductor.exhausted:
             job = Job(pool_settings(sweep), conductor, search.settings.max_concurrent)
-            train(sweep, [job], recorder)
-    recorder.stop_the_rest()
+            with connected(search.settings.address):
+                train(sweep, [job], recorder, interrupts.stopping)
+        recorder.stop_the_rest()
     return conductor, [each for each in standing.ended.values() if each.status == "failed"]
 
 

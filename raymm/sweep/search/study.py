@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import optuna
 from optuna.storages import BaseStorage
@@ -24,6 +25,8 @@ from raymm.sweep.search.attributes import (
     REASON,
     RETRIES,
     STATES,
+    STUDY,
+    TRIAL,
     may_be_retried,
     point_of,
     record_of,
@@ -41,6 +44,9 @@ from raymm.sweep.search.strategy import (
     trial_seed,
 )
 from raymm.sweep.search.trials import Condition, SearchTrial, TrialRecord
+
+CUT_OFF_S = 60.0
+"""Age of a trial without settings from which the driver that made it must have ended meanwhile."""
 
 
 class ConditionStudy:
@@ -90,16 +96,24 @@ class ConditionStudy:
         """The last epoch reported of a trial; 0 if there is none."""
         return int(self._trial(number).last_step or 0)
 
-    def resumed(self) -> list[SearchTrial]:
-        """The trials that another driver has left half done, each point once."""
+    def running(self) -> list[SearchTrial]:
+        """The trials that have begun and not ended, each point once: this driver's, those of others
+        that are at work, and those that a driver which is gone has left half done."""
         found: list[SearchTrial] = []
+        self._copies = {}
         for trial in self._trials(TrialState.RUNNING):
+            if not self._has_point(trial):
+                continue  # another driver is making it
             twin = next((each for each in found if dict(each.params) == trial.params), None)
             if twin is not None:
                 self._copies.setdefault(twin.number, []).append(trial.number)
             else:
-                found.append(self._dealt(trial, self._cells(trial.params)))
+                found.append(self._dealt(trial))
         return found
+
+    def tags(self, number: int) -> dict[str, str]:
+        """What the runs of a trial's cells say of it."""
+        return {STUDY: self.name, TRIAL: str(number)}
 
     def ask(self) -> SearchTrial | None:
         """The next trial; None when there are no more to come.
@@ -115,9 +129,12 @@ class ConditionStudy:
             if self._is_copy(trial):
                 continue
             try:
-                return self._dealt(trial, self._cells(trial.params))
+                dealt = self._dealt(trial)
             except ConfigError as error:
                 self.fail(trial.number, f"ConfigError: {error}", for_good=True)
+                continue
+            self._say(dealt.number, CELLS, [cell.key for cell in dealt.cells])
+            return dealt
         return None
 
     def report(self, number: int, epochs: Mapping[int, float]) -> bool:
@@ -211,7 +228,7 @@ class ConditionStudy:
         """Queue what is to be tried before a sampler is asked: the preset, a grid's points, and
         what another driver has begun or failed without fault of the point."""
         for trial in self._trials(TrialState.RUNNING):
-            if not self._has_point(trial):
+            if not self._has_point(trial) and _age_s(trial) > CUT_OFF_S:
                 self.fail(trial.number, "cut off before it had its settings", for_good=True)
         retried = self._retried()
         for trial in self._trials(TrialState.FAIL):
@@ -294,9 +311,9 @@ class ConditionStudy:
                     self._say(each, name, value)
                 self._study.tell(each, values, state=state)
 
-    def _dealt(self, trial: FrozenTrial, cells: tuple[Cell, ...]) -> SearchTrial:
-        self._say(trial.number, CELLS, [cell.key for cell in cells])
-        return SearchTrial(self.condition, trial.number, dict(trial.params), cells)
+    def _dealt(self, trial: FrozenTrial) -> SearchTrial:
+        params = dict(trial.params)
+        return SearchTrial(self.condition, trial.number, params, self._cells(params))
 
     def _cells(self, params: Params) -> tuple[Cell, ...]:
         return self.settings.cells(self._dataset, self.condition, params)
@@ -312,6 +329,12 @@ class ConditionStudy:
 
     def _say(self, number: int, name: str, value: object) -> None:
         self._storage.set_trial_user_attr(self._trial_id(number), name, value)
+
+
+def _age_s(trial: FrozenTrial) -> float:
+    """Seconds since a trial was begun."""
+    begun = trial.datetime_start
+    return 0.0 if begun is None else (datetime.now() - begun).total_seconds()
 
 
 def _mean(metric: str, cells: Sequence[Mapping[str, float]]) -> float:

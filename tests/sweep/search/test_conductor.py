@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.dealing import Deal
 from raymm.sweep.search.conductor import Conductor
@@ -23,8 +25,11 @@ class Ledger:
 
     def __init__(self) -> None:
         self.results: dict[str, CellResult] = {}
+        self.elsewhere: set[str] = set()
 
-    def __call__(self, cells: Sequence[Cell]) -> Mapping[str, CellResult]:
+    def __call__(self, cells: Sequence[Cell]) -> Mapping[str, CellResult] | None:
+        if self.elsewhere & {cell.key for cell in cells}:
+            return None
         return {c.key: self.results[c.key] for c in cells if c.key in self.results}
 
 
@@ -171,3 +176,43 @@ def test_nothing_is_left_to_deal_of_a_search_that_is_done(tmp_path: Path) -> Non
     assert again.next() is None and again.done
     more = conductor(study_in(tmp_path, trials=2), ledger=ledger)
     assert dealt(more).name == "mca S=0.4 trial 1"
+
+
+def test_two_drivers_share_a_search_and_the_one_left_takes_up_what_the_other_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raymm.sweep.search.conductor.LOOK_AGAIN_S", 0.0)
+    one = conductor(study_in(tmp_path, trials=3))
+    ledger, study = Ledger(), study_in(tmp_path, trials=3)
+    other = conductor(study, ledger=ledger)
+    first, second = dealt(one), dealt(one)
+    ledger.elsewhere = {cell.key for cell in (*first.cells, *second.cells)}
+    third = dealt(other)
+    assert third.name == "mca S=0.4 trial 2"
+    finish(other, third, 0.3)
+    assert other.next() is None and not other.exhausted  # the first driver is at work still
+
+    finish(one, first, 0.5)
+    (cell,) = first.cells
+    ledger.results[cell.key] = result(cell, auprc=0.5, **VALIDATED)
+    assert other.next() is None
+    ledger.elsewhere = set()  # the first driver is gone
+    again = dealt(other)
+    assert (again.name, again.cells) == (second.name, second.cells)
+    finish(other, again, 0.1)
+    assert dealt(other).name == "mca S=0.4 trial 0 on test"
+    assert [r.objectives["val/probe/auprc"] for r in study.records()] == [0.5, 0.1, 0.3]
+
+
+def test_what_a_condition_waits_for_is_not_looked_at_all_the_time(tmp_path: Path) -> None:
+    ledger, looked = Ledger(), []
+
+    def known(cells: Sequence[Cell]) -> Mapping[str, CellResult] | None:
+        looked.append(cells)
+        return ledger(cells)
+
+    before = dealt(conductor(study_in(tmp_path, trials=1)))
+    ledger.elsewhere = {cell.key for cell in before.cells}
+    lead = Conductor([study_in(tmp_path, trials=1)], known, lambda line: None)
+    assert [lead.next() for _ in range(5)] == [None] * 5
+    assert len(looked) == 1

@@ -64,7 +64,7 @@ def test_another_driver_neither_repeats_nor_loses_a_trial(tmp_path: Path) -> Non
     study.fail(failed.number, "TrainingError: nan", for_good=True)
 
     again = study_in(tmp_path)
-    (resumed,) = again.resumed()
+    (resumed,) = again.running()
     assert (resumed.number, resumed.params, resumed.cells) == (left.number, left.params, left.cells)
     assert len(ask_all(again)) == 2
     states = [record.state for record in again.records()]
@@ -97,7 +97,7 @@ def test_a_driver_that_ends_while_it_makes_a_trial_leaves_nothing_behind(tmp_pat
     raw(tmp_path).ask().suggest_float("temperature", 0.02, 0.5, log=True)
 
     again = study_in(tmp_path)
-    assert again.resumed() == []
+    assert again.running() == []
     trials = ask_all(again)
     assert len(trials) == 6
     assert trials[0].params["temperature"] == 0.07
@@ -123,7 +123,7 @@ def test_copies_of_a_trial_that_runs_end_with_it_even_by_another_driver(tmp_path
     dealt = ask_all(study_in(tmp_path, **settings))
     assert len(dealt) == 2
     again = study_in(tmp_path, **settings)
-    resumed = again.resumed()
+    resumed = again.running()
     assert [trial.number for trial in resumed] == [trial.number for trial in dealt]
     for trial in resumed:
         again.complete(trial.number, [{METRIC: 0.5}])
