@@ -23,8 +23,8 @@ from raymm.config import (
 from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
 from raymm.errors import ConfigError, TrainingError
-from raymm.training.dispatch import Score
 from raymm.training.checkpoint import CheckpointStore
+from raymm.training.dispatch import Score
 from raymm.training.loop import train_cell
 from raymm.training.state import EpochReport
 
