@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -57,7 +58,6 @@ def embed(
     from raymm.data.sources.pairs.table import parse_columns
     from raymm.encoders.cache import EmbedSettings
     from raymm.encoders.cache import embed as embed_over_ray
-    from raymm.training.cluster import connected
 
     settings = EmbedSettings(
         tokens=tokens, pooling=pooling, cpus_per_worker=cpus_per_worker, workers=workers
@@ -70,8 +70,10 @@ def embed(
     for warning in pairs.warnings:
         errors.print(f"[yellow]warning[/yellow] {warning}", highlight=False)
     named = [_named(each) for each in encoder]
-    with connected(address), _bars(errors) as progress:
-        done = embed_over_ray(pairs, named, out, settings, progress)
+    with _bars(errors) as progress:
+        done = embed_over_ray(
+            pairs, named, out, settings, progress, lambda: _connected_quietly(address)
+        )
     for outcome in done.record.modalities:
         source = outcome.source
         text = f"{source.modality}: {source.encoder}, weights {source.weights[:12]}"
@@ -87,6 +89,22 @@ def embed(
         highlight=False,
     )
     return 0
+
+
+@contextmanager
+def _connected_quietly(address: str | None) -> Iterator[None]:
+    """Connected, without a line of Ray's core for each pool of Ray Data's own making."""
+    from raymm.training.cluster import connected
+
+    level = "RAY_BACKEND_LOG_LEVEL"
+    before = os.environ.get(level)
+    os.environ.setdefault(level, "fatal")
+    try:
+        with connected(address):
+            yield
+    finally:
+        if before is None:
+            del os.environ[level]
 
 
 def _named(given: str) -> tuple[str, str]:

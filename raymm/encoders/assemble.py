@@ -18,7 +18,7 @@ from raymm.data.pack import PackWriter
 from raymm.data.packed_format import MANIFEST
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.data.sources.pairs.pictures import refuse_many_unreadable
-from raymm.encoders.blocks import BLOCK, numbered
+from raymm.encoders.blocks import BLOCK, make_folder, numbered
 from raymm.encoders.record import RECORD, VERSION, Outcome, Record, Source, check_same, read_record
 from raymm.encoders.work import Work, blocks_of
 from raymm.errors import DataError
@@ -130,7 +130,7 @@ def _upload(local: Path, to: str) -> None:
     try:
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
             target = f"{root}/{path.relative_to(local)}"
-            system.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+            make_folder(system, target.rsplit("/", 1)[0])
             system.put_file(str(path), target)
     except Exception as error:  # storage clients raise errors of many families
         raise _failed(to, "written", error) from error

@@ -16,6 +16,7 @@ from uuid import uuid4
 import fsspec
 import numpy as np
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from raymm.data.sources.pairs.pairs import Item, Picture
@@ -124,7 +125,7 @@ class BlockFolder:
         try:
             system, root = self._system()
             if "://" in self.address:
-                system.makedirs(root, exist_ok=True)  # an object store has no folders to make
+                make_folder(system, root)
                 system.pipe_file(f"{root}/{number:06d}.arrow", content)  # all or nothing
                 return
             Path(root).mkdir(parents=True, exist_ok=True)
@@ -168,6 +169,12 @@ class BlockFolder:
             "that there is room and that you may write there; blocks that are there are kept. A "
             "damaged one may be removed: it is computed again."
         )
+
+
+def make_folder(system: Any, path: str) -> None:
+    """Make a folder where there are any; on an object store it would make a bucket that is lacking."""
+    if isinstance(system, LocalFileSystem):
+        system.makedirs(path, exist_ok=True)
 
 
 def _bytes(block: Block) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +71,9 @@ def embed(
     to: str,
     settings: EmbedSettings | None = None,
     progress: Progress = lambda modality, done, total: None,
+    connect: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Embedded:
-    """Embed pairs into a packed data set, over the Ray that this process is connected to.
+    """Embed pairs into a packed data set, over Ray.
 
     Args:
         pairs: any set of pairs; files must be where the cluster's machines see them.
@@ -79,6 +81,7 @@ def embed(
         to: folder that all machines see, or an address such as s3://bucket/folder.
         settings: how the work is spread.
         progress: see `Progress`.
+        connect: to the cluster, if there is anything to compute; nothing, if this process is.
 
     Raises:
         DataError: something else is at `to` (other weights: both checksums are named), or too many
@@ -93,13 +96,16 @@ def embed(
     record = existing(to, [work.source for work in works])
     if record is not None:
         return Embedded(record, computed=0, kept=total)
-    kept = 0
-    for work in works:
-        missing = work.missing()
-        left = sum(place.stop - place.start for place in missing.values())
-        kept += len(work.firsts) - left
-        _compute(work, missing, chosen, progress)
-    return Embedded(assemble(pairs, works, to), computed=total - kept, kept=kept)
+    todo = [(work, missing) for work in works if (missing := work.missing())]
+    left = sum(_items(missing) for _, missing in todo)
+    with connect() if todo else nullcontext():
+        for work, missing in todo:
+            _compute(work, missing, chosen, progress)
+    return Embedded(assemble(pairs, works, to), computed=left, kept=total - left)
+
+
+def _items(blocks: Mapping[int, slice]) -> int:
+    return sum(place.stop - place.start for place in blocks.values())
 
 
 def _on_driver(name: str, settings: EmbedSettings) -> Encoder:
@@ -112,10 +118,8 @@ def _compute(
 ) -> None:
     """Compute the blocks that are missing."""
     total = len(work.firsts)
-    done = total - sum(place.stop - place.start for place in missing.values())
+    done = total - _items(missing)
     progress(work.source.modality, done, total)
-    if not missing:
-        return
     context = ray.data.DataContext.get_current()
     shown = context.enable_progress_bars
     context.enable_progress_bars = False  # the caller has its own
