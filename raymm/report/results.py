@@ -13,6 +13,7 @@ import pandas as pd
 from raymm.errors import SweepError, nearest
 from raymm.report.folder import CELLS, read_folder
 from raymm.report.kept import load_samples
+from raymm.report.ledger import ledger_names, read_ledger
 from raymm.report.record import SweepRecord
 from raymm.report.side_by_side import side_by_side
 
@@ -83,10 +84,14 @@ def _find(name: str, results_dir: str, tracking_uri: str | None) -> SweepRecord:
             f"{folder_of(name, results_dir)}/report.html, written by the search's own command."
         )
     if record is None:
+        record = read_ledger(name, tracking_uri)
+    if record is None:
         root = Path(results_dir)
         here = {path.parent.name for path in root.glob(f"*/{CELLS}")} if root.is_dir() else set()
-        known = here
-        raise SweepError(f"There is no sweep '{name}' in {results_dir}/: {nearest(name, known)}")
+        known = here | set(ledger_names(tracking_uri))
+        raise SweepError(
+            f"There is no sweep '{name}' in {results_dir}/ or in MLflow: {nearest(name, known)}"
+        )
     return record
 
 

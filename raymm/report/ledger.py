@@ -1,0 +1,84 @@
+"""A sweep's record from MLflow alone, where its results folder is gone or elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+
+from raymm.config import CellConfig, from_dict
+from raymm.errors import ConfigError
+from raymm.report.record import SweepRecord, record_of
+from raymm.sweep.cells import Cell, CellResult, Status
+from raymm.sweep.tags import (
+    CURVE,
+    DATASET,
+    KEY,
+    KIND,
+    PART_OF,
+    STORAGE,
+    SWEEP,
+    config_of,
+    result_of,
+)
+from raymm.tracking import RunRecord, Store
+
+LOSSES = ("loss/train", "loss/val")
+"""Of a curve, what a report shows; asking for all would take a call for each metric and cell."""
+
+
+def ledger_names(tracking_uri: str | None) -> list[str]:
+    """Names of the sweeps in an MLflow store."""
+    runs = Store(tracking_uri).runs(f"tags.`{KIND}` = 'sweep'")
+    return sorted({run.tags[SWEEP] for run in runs if SWEEP in run.tags})
+
+
+def read_ledger(name: str, tracking_uri: str | None) -> SweepRecord | None:
+    """The record of a sweep as MLflow has it; None if it has no cell of such a sweep.
+
+    Raises:
+        TrackingError: the store cannot be used.
+        SweepError: two cells stand for the same condition and seeds.
+    """
+    if any(mark in name for mark in "'`\\/"):
+        return None
+    store = Store(tracking_uri)
+    runs = store.runs(f"tags.`{PART_OF}{name}` = 'true' and tags.`{KIND}` = 'cell'")
+    if not runs:
+        return None
+    results, notes = [], []
+    for run in runs:
+        try:
+            results.append(_result(store, run))
+        except (ConfigError, KeyError, ValueError) as error:
+            notes.append(f"Run {run.name} cannot be read and is left out: {error}")
+    parents = store.runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
+    settings: Mapping[str, str] = parents[0].params if parents else {}
+    folder = runs[0].tags.get(STORAGE, "")
+    record = record_of(
+        results,
+        name=name,
+        command="",
+        settings=settings,
+        environment={},
+        storage=folder.rpartition("/")[0] or None,
+    )
+    return dataclasses.replace(record, notes=(*record.notes, *notes))
+
+
+def _result(store: Store, run: RunRecord) -> CellResult:
+    cell = Cell(run.tags[KEY], from_dict(CellConfig, config_of(run), run.name))
+    recorded = set(json.loads(run.tags.get(CURVE, "[]")))
+    curve: dict[int, dict[str, float]] = {}
+    for metric in LOSSES:
+        if metric in recorded:
+            for step, value in store.history(run.run_id, metric):
+                curve.setdefault(step, {"epoch": float(step)})[metric] = value
+    # What a curve has under a name is not the final metric of that name.
+    named = {0: dict.fromkeys(recorded, 0.0)}
+    result = result_of(cell, run.tags.get(DATASET, ""), run, named)
+    epochs: tuple[Mapping[str, float], ...] = tuple(epoch for _, epoch in sorted(curve.items()))
+    status: Status = "stopped" if run.status in ("RUNNING", "KILLED") else result.status
+    return CellResult(
+        result.cell, result.dataset, result.key, status, result.reason, result.metrics, epochs
+    )
