@@ -48,8 +48,14 @@ def pack(dataset: Dataset, to: str, progress: Callable[[int], None] = lambda siz
         progress: told how many bytes of values were just taken in.
 
     Raises:
-        DataError: the folder is there already, or cannot be written.
+        DataError: the folder is there already, or cannot be written; or a modality is raw.
     """
+    raw = [modality.name for modality in dataset.modalities if modality.raw]
+    if raw:
+        raise DataError(
+            f"{', '.join(raw)} holds raw pixels or token ids, and packed sets hold features. Embed "
+            "the pairs instead: `raymm embed` writes a packed set."
+        )
     with PackWriter(to, name=dataset.name, licence=dataset.licence) as writer:
         writer.samples(dataset.ids.tolist())
         for modality in dataset.modalities:

@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from raymm.config import CellConfig, DataConfig, ModelConfig, ModelName, TrainConfig
 from raymm.data.batch import Batch
 from raymm.data.dataset import Dataset, ModalitySpec
+from raymm.data.pack import pack
 from raymm.data.prepare import prepare
 from raymm.data.sources.pairs.load import load_pairs
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.encoders.base import Encoder, weights_checksum
 from raymm.encoders.load import load_encoder
 from raymm.encoders.raw import raw_dataset
-from raymm.errors import ConfigError
+from raymm.errors import ConfigError, DataError
 from raymm.models.build import build_model
 from raymm.models.cbmf import CBMF
 from raymm.models.convirt import ConVIRT
@@ -157,3 +158,9 @@ def test_an_encoder_of_another_domain_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="holds images, and the encoder minilm takes texts"):
         raw_dataset(pairs, {"image": encoders["text"], "text": encoders["text"]})
+
+
+def test_raw_inputs_are_not_packed(raw: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="image, text holds raw pixels or token ids"):
+        pack(raw, str(tmp_path / "packed"))
+    assert not (tmp_path / "packed").exists()
