@@ -154,7 +154,7 @@ def main(
     widths: tuple[int, ...] = (32, 256),
     epochs: int = 4,
     repeats: int = 3,
-    threads: int = 2,
+    threads: int = 1,
     out: Path | None = None,
 ) -> None:
     """Measure what frozen encoders and batched cells save.
@@ -164,7 +164,7 @@ def main(
         widths: of the cells that are trained together.
         epochs: of the cells that are trained together.
         repeats: paired runs of each.
-        threads: of torch.
+        threads: of torch; a worker has one.
         out: JSON file for the figures.
     """
     torch.set_num_threads(threads)
