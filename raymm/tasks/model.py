@@ -72,19 +72,11 @@ class TaskModel:
             item: its modality that is encoded.
             modality: the model's, which names the encoder and whether tokens are wanted.
         """
-        encoder = self.encoders[modality]
-        alone = replace(pairs, items=(pairs.of(item),), labels=())
-        tokens = self._tokens(modality)
-        parts = (pairs.name, item, encoder.name, "tokens" if tokens else "pooled")
-        name = "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
-        folder = self.cache / f"{name}-{alone.fingerprint()[:8]}-{encoder.checksum[:8]}"
-        count = len(pairs.of(item).values)
-        with self.track(f"{encoder.name}: {pairs.name} {item}", count) as advance:
-            found = embed_pairs(alone, {item: encoder}, folder, tokens=tokens, progress=advance)
+        found = item_vectors(
+            pairs, item, self.encoders[modality], self.cache, self._tokens(modality), self.track
+        )
         (seen,) = found.modalities
-        rows = np.arange(len(seen.rows), dtype=np.int64)  # without images that do not decode
-        renamed = replace(seen, name=modality, rows=rows)
-        return Dataset(found.name, found.ids[seen.rows], (renamed,), None, "")
+        return replace(found, modalities=(replace(seen, name=modality),))
 
     def embedded(self, pairs: Pairs, item: str, domain: Domain) -> Embedding:
         """Items of a set seen through all the model's encoders of their domain, and through it."""
@@ -134,6 +126,30 @@ class Embedding:
     ids: NDArray[np.str_]
     model: Vectors
     alone: Mapping[str, Vectors]
+
+
+def item_vectors(
+    pairs: Pairs, item: str, encoder: Encoder, cache: Path, tokens: bool, track: Track = untracked
+) -> Dataset:
+    """What an encoder makes of one modality of a set, computed once: samples that could be read.
+
+    Args:
+        pairs: any set of pairs.
+        item: its modality that is encoded.
+        encoder: of that modality's domain.
+        cache: folder of such vectors.
+        tokens: token sequences instead of pooled vectors.
+        track: shows progress.
+    """
+    alone = replace(pairs, items=(pairs.of(item),), labels=())
+    parts = (pairs.name, item, encoder.name, "tokens" if tokens else "pooled")
+    name = "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
+    folder = cache / f"{name}-{alone.fingerprint()[:8]}-{encoder.checksum[:8]}"
+    with track(f"{encoder.name}: {pairs.name} {item}", len(pairs.of(item).values)) as advance:
+        found = embed_pairs(alone, {item: encoder}, folder, tokens=tokens, progress=advance)
+    (seen,) = found.modalities
+    rows = np.arange(len(seen.rows), dtype=np.int64)  # without images that do not decode
+    return Dataset(found.name, found.ids[seen.rows], (replace(seen, rows=rows),), None, "")
 
 
 def pooled(modality: Modality) -> Vectors:
