@@ -75,12 +75,8 @@ class Conductor:
 
     @property
     def done(self) -> bool:
-        """Whether every condition has all its trials, and its best one's score."""
-        scored = all(
-            key in self.test_results and self.test_results[key].scored("test")
-            for key in self._wanted
-        )
-        return self.exhausted and not self._trials and scored
+        """Whether every condition has all its trials, and its best one's score has been tried."""
+        return self.exhausted and not self._trials and self._wanted <= self.test_results.keys()
 
     def next(self) -> Deal | None:
         """The next deal of the condition whose turn it is, of those that need not wait."""

@@ -16,7 +16,7 @@ from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep
 from raymm.sweep.search.best import chosen, pareto
 from raymm.sweep.search.best_file import Best, write_best
-from raymm.sweep.search.conductor import Conductor
+from raymm.sweep.search.conductor import FOR_GOOD, Conductor
 from raymm.sweep.search.identity import IDENTITY, check_identity, identity, study_name
 from raymm.sweep.search.settings import SearchSettings
 from raymm.sweep.search.space import space_words
@@ -48,7 +48,7 @@ class Found:
     Attributes:
         trials: of all conditions.
         best: of each condition that has a complete trial.
-        failed: cells that failed in this run.
+        failed: cells that failed in this run, but for those whose settings are at fault.
         open: whether trials or scores are still missing: it was interrupted.
     """
 
@@ -183,7 +183,9 @@ def _conduct(
             with connected(search.settings.address):
                 train(sweep, [job], recorder, interrupts.stopping)
         recorder.stop_the_rest()
-    return conductor, [each for each in standing.ended.values() if each.status == "failed"]
+    # That a loss diverges is something that a search finds out, not a failure of it.
+    failed = [each for each in standing.ended.values() if each.status == "failed"]
+    return conductor, [each for each in failed if not each.reason.startswith(FOR_GOOD)]
 
 
 def _best(study: ConditionStudy, conductor: Conductor) -> Best | None:
