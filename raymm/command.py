@@ -94,7 +94,7 @@ def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console:
     console.print(f"results  {sweep.folder}/report.html", soft_wrap=True, highlight=False)
     status = exit_status(results)
     failed = sum(result.status == "failed" for result in results)
-    return _close(sweep, status, failed, command, console)
+    return close(sweep, status, failed, command, console)
 
 
 def conclude_search(search: Search, found: Found, command: str, console: Console) -> int:
@@ -127,10 +127,10 @@ def conclude_search(search: Search, found: Found, command: str, console: Console
     }
     for what, where in conclusion.items():
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False)
-    return _close(sweep, status, len(found.failed), command, console)
+    return close(sweep, status, len(found.failed), command, console)
 
 
-def _close(sweep: Sweep, status: int, failed: int, command: str, console: Console) -> int:
+def close(sweep: Sweep, status: int, failed: int, command: str, console: Console) -> int:
     """Say where everything is and how to go on; close the sweep's run; returns the exit status."""
     console.print(f"MLflow   {sweep.ledger.ui_command}", soft_wrap=True, highlight=False)
     sweep.ledger.close_sweep(CLOSED[status])

@@ -34,9 +34,11 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """Short name for people: "mca S=0.4 seed=1"."""
+        """Short name for people: "mca S=0.4 seed=1"; CBMF's says which operation if not add."""
         config = self.config
-        return f"{config.model.name} S={config.data.sparsity:g} seed={config.train.seed}"
+        operation = config.model.fusion_operation
+        name = config.model.name if operation == "add" else f"{config.model.name} {operation}"
+        return f"{name} S={config.data.sparsity:g} seed={config.train.seed}"
 
 
 @dataclass(frozen=True)

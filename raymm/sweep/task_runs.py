@@ -42,6 +42,16 @@ class TaskRuns:
                 return key
         return None
 
+    def has_task(self, key: str, task: str) -> bool:
+        """Whether a task on this data set is recorded for a cell."""
+        having = (
+            f"tags.`{KIND}` = 'task' and tags.`{OF_CELL}` = '{key}' and tags.`{TASK}` = '{task}'"
+        )
+        return any(
+            run.status == "FINISHED" and run.tags.get(DATASET) == self.dataset
+            for run in self.store.runs(having)
+        )
+
     def log_task(
         self,
         key: str,

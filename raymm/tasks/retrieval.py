@@ -84,6 +84,21 @@ def held_out_retrieval(
     Raises:
         DataError: the data set has not two modalities, or is another one than the model's.
     """
+    one, two = _held_out(saved, dataset)
+    return _result(retrieve(one, two, ridge), dataset.name, name, "the test split of its own data")
+
+
+def ridge_metrics(saved: SavedModel, dataset: Dataset, ridge: RidgeBaseline) -> dict[str, float]:
+    """The recalls of ridge regression where `held_out_retrieval` has those of the model."""
+    found = retrieve(*_held_out(saved, dataset), ridge)
+    metrics: dict[str, float] = {}
+    for direction, positions in found.ridge.items():
+        metrics |= matching_metrics(positions, found.gallery[direction], direction)
+    return metrics
+
+
+def _held_out(saved: SavedModel, dataset: Dataset) -> tuple[Side, Side]:
+    """The pairs of the test split, seen through a model and through its encoders alone."""
     check_trained_on(saved, dataset)
     if len(dataset.modalities) != 2:
         names = ", ".join(modality.name for modality in dataset.modalities)
@@ -97,9 +112,7 @@ def held_out_retrieval(
         part = rows_of(modality, column.row_of[both])
         seen = saved.embed_dataset(Dataset(dataset.name, ids, (part,), None, ""))
         sides.append(Side(modality.name, groups, seen.fusion, pooled(part)))
-    return _result(
-        retrieve(sides[0], sides[1], ridge), dataset.name, name, "the test split of its own data"
-    )
+    return sides[0], sides[1]
 
 
 def pairs_retrieval(model: TaskModel, pairs: Pairs, ridge: RidgeBaseline | None) -> TaskResult:

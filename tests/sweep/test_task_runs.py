@@ -59,6 +59,14 @@ def test_the_cell_is_what_it_was(tracked: TaskRuns, uri: str) -> None:
     assert repr(Ledger(uri, "digits").finished([cell()])) == before
 
 
+def test_what_is_recorded_is_known(tracked: TaskRuns, uri: str) -> None:
+    assert not tracked.has_task("key1", "similarity")
+    tracked.log_task("key1", "similarity", {}, {}, {})
+    assert tracked.has_task("key1", "similarity")
+    assert not tracked.has_task("key2", "similarity")
+    assert not TaskRuns(uri, "other").has_task("key1", "similarity")
+
+
 def test_a_cell_is_found_by_its_run_or_its_key(tracked: TaskRuns, uri: str) -> None:
     (run,) = runs(uri, "cell")
     for name in (run.info.run_id, "key1"):
