@@ -44,7 +44,9 @@ _STYLES = {
     "eao": ("#009E73", "^"),
     "cbmf": ("#CC79A7", "D"),
 }
-_MORE_STYLES = (("#E69F00", "v"), ("#56B4E9", "P"), ("#000000", "X"))
+_MORE_STYLES = (
+    ("#E69F00", "v"), ("#56B4E9", "P"), ("#000000", "X"), ("#8A6D00", "h"), ("#7A4FB5", "*"),
+)  # fmt: skip
 
 
 def sparsity_figure(cells: pd.DataFrame, metrics: Sequence[str]) -> Figure | None:
@@ -107,7 +109,8 @@ def _style(model: str, models: Sequence[str]) -> tuple[str, str]:
     if model in _STYLES:
         return _STYLES[model]
     others = [name for name in models if name not in _STYLES]
-    return _MORE_STYLES[others.index(model) % len(_MORE_STYLES)]
+    free = [*_MORE_STYLES, *(style for name, style in _STYLES.items() if name not in models)]
+    return free[others.index(model) % len(free)]
 
 
 def _handle(model: str, models: Sequence[str]) -> Line2D:

@@ -11,6 +11,7 @@ import pandas as pd
 from raymm.errors import SweepError
 from raymm.report.names import model_place, ordered_metrics
 from raymm.report.statistics import interval, mean_std
+from raymm.report.variants import line_names
 from raymm.sweep.cells import CellResult
 
 CELL_COLUMNS = (
@@ -36,11 +37,12 @@ def ordered_results(results: Sequence[CellResult]) -> list[CellResult]:
         SweepError: two results stand for the same condition and seeds: no table tells them apart.
     """
     by_place: dict[tuple[str, tuple[int, str], float, int, int, int], CellResult] = {}
+    names = line_names(results)
     for result in results:
         cell = result.cell
         place = (
             result.dataset,
-            model_place(cell.model.name),
+            model_place(names[result.key]),
             cell.data.sparsity,
             cell.train.seed,
             cell.data.mask_seed,
@@ -59,15 +61,19 @@ def ordered_results(results: Sequence[CellResult]) -> list[CellResult]:
 def cells_frame(results: Sequence[CellResult]) -> pd.DataFrame:
     """A row per cell: `CELL_COLUMNS`, then the metrics in their stable order, nan where absent.
 
+    "model" is the name of the cell's line: the model's, and what tells its cells apart where that
+    is not enough (`raymm.report.variants`).
+
     Raises:
         SweepError: two results stand for the same condition and seeds.
     """
     results = ordered_results(results)
     metrics = ordered_metrics(name for result in results for name in result.metrics)
+    names = line_names(results)
     rows = [
         (
             result.dataset,
-            result.cell.model.name,
+            names[result.key],
             result.cell.data.sparsity,
             result.cell.train.seed,
             result.key,

@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from raymm.report.embedding_map import has_umap
 from raymm.report.grids import Grid, metric_grid, seeds_of
 from raymm.report.names import MAIN_PROBES, directed_label, model_label
 from raymm.report.tables import cells_frame
@@ -61,6 +62,8 @@ def weighing(console: Console, cells: int) -> Iterator[Callable[[int], None]]:
         *columns, TimeRemainingColumn(), console=console, transient=True,
         disable=not console.is_terminal,
     ) as bar:  # fmt: skip
+        if has_umap():
+            bar.console.print("umap-learn is installed: its maps of embeddings take up to a minute")
         task = bar.add_task("testing over samples", total=cells)
         yield lambda done: bar.advance(task, done)
 
