@@ -9,7 +9,12 @@ Seeds are few. The mean of n values resampled cannot leave their range, which co
 seeds are not resampled; their spread enters by Student's t. From there on seeds are resampled along
 with samples, and the quantiles are set out for what a resample of n values lacks in spread
 (Hesterberg 2015, "What teachers should know about the bootstrap": expanded percentile interval).
-`python -m benchmarks.coverage` counts how often each kind of interval holds what it should.
+`python -m benchmarks.coverage` counts how often each kind of interval holds what it should, in
+made-up studies of 300 samples. Where seeds differ most, 95 % intervals by percentiles of resampled
+seeds and samples hold the truth in 76, 86, 92 and 92 % of studies of 3, 5, 10 and 20 seeds; these in
+94, 96, 95 and 95 %. Where samples differ most, Student's interval over seeds, which takes the test
+samples as given, holds what is true of other samples in 83, 67, 46 and 38 %; these in 98, 95, 97 and
+96 %.
 """
 
 from __future__ import annotations
