@@ -69,6 +69,7 @@ def cifar10(folder: Path) -> Path:
     for number, name in enumerate(("data_batch_1", "data_batch_2", "test_batch")):
         data = np.full((2, 3072), number, dtype=np.uint8)
         data[1, :1024] = 200  # the second image's red
+        data[1, 1024 + 3 * 32 + 9] = 99  # and a green of row 3, column 9
         batch = {b"data": data, b"labels": [number, 1], b"filenames": [b"a.png", b"b.png"],
                  b"batch_label": b"one"}  # fmt: skip
         pickled(folder / name, batch)

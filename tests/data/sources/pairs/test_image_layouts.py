@@ -105,6 +105,7 @@ def test_cifar10(tmp_path: Path) -> None:
     assert label.values.tolist() == [2, 1, 0, 1, 1, 1]
     second = decode(pairs.of("image").values[1])  # type: ignore[arg-type]
     assert second.shape == (32, 32, 3) and second[5, 7].tolist() == [200, 2, 2]
+    assert second[3, 9].tolist() == [200, 99, 2]
     assert len(pairs.split("test").ids) == 2
 
 

@@ -41,6 +41,11 @@ def test_against_all_pairs_at_once(
     assert (found[:, 0] < found[:, 1]).all()
 
 
+def test_above_the_threshold_is_not_at_it() -> None:
+    vectors = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
+    assert near_pairs(vectors, threshold=0.0, per_row=2).tolist() == [[0, 1]]
+
+
 def test_memory_stays_at_a_few_blocks() -> None:
     """All pairs of 6,000 rows would be 144 MB."""
     import tracemalloc
