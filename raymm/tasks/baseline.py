@@ -15,7 +15,8 @@ from raymm.data.prepared import Split
 from raymm.metrics.arrays import as_tensor
 from raymm.metrics.ridge import Alignment, align
 from raymm.metrics.zero_shot import top_accuracies
-from raymm.tasks.model import Embedding, TaskModel, Vectors, pooled
+from raymm.tasks.model import Embedding, TaskModel, Vectors
+from raymm.tasks.rows import pooled
 from raymm.training.card import ModelCard
 
 

@@ -15,11 +15,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from raymm.data.dataset import Dataset, Modality, spans
+from raymm.data.dataset import Dataset, Modality
 from raymm.data.sources.pairs.pairs import Domain, Items, Pairs
 from raymm.encoders.base import Encoder
 from raymm.encoders.embed import embed_pairs
 from raymm.errors import ConfigError, DataError
+from raymm.tasks.means import TokenMeans
+from raymm.tasks.rows import pooled
 from raymm.training.saved import SavedModel
 
 Vectors = NDArray[np.float32]
@@ -141,6 +143,8 @@ def item_vectors(
         tokens: token sequences instead of pooled vectors.
         track: shows progress.
     """
+    if not tokens and isinstance(encoder, TokenMeans):
+        return encoder.means(item_vectors(pairs, item, encoder.inner, cache, True, track))
     alone = replace(pairs, items=(pairs.of(item),), labels=())
     parts = (pairs.name, item, encoder.name, "tokens" if tokens else "pooled")
     name = "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
@@ -150,27 +154,6 @@ def item_vectors(
     (seen,) = found.modalities
     rows = np.arange(len(seen.rows), dtype=np.int64)  # without images that do not decode
     return Dataset(found.name, found.ids[seen.rows], (replace(seen, rows=rows),), None, "")
-
-
-def pooled(modality: Modality) -> Vectors:
-    """One vector for each row, (rows, w): a table's own, the mean of a sequence's tokens."""
-    if modality.offsets is None:
-        return modality.values
-    lengths = np.diff(modality.offsets)[:, None]
-    sums = np.add.reduceat(modality.values, modality.offsets[:-1], axis=0, dtype=np.float64)
-    found: Vectors = (sums / lengths).astype(np.float32)
-    return found
-
-
-def rows_of(modality: Modality, rows: NDArray[np.int64]) -> Modality:
-    """Some rows of a modality, copied, as those of samples 0, 1, ..."""
-    samples = np.arange(len(rows), dtype=np.int64)
-    if modality.offsets is None:
-        return replace(modality, rows=samples, values=modality.values[rows], mapping=None)
-    lengths = modality.offsets[rows + 1] - modality.offsets[rows]
-    values = modality.values[spans(modality.offsets[rows], lengths)]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return replace(modality, rows=samples, values=values, offsets=offsets, mapping=None)
 
 
 def check_trained_on(saved: SavedModel, dataset: Dataset) -> None:

@@ -21,9 +21,10 @@ from raymm.errors import DataError
 from raymm.metrics.arrays import as_tensor
 from raymm.metrics.matching import RECALLS, hit_rates, match_ranks, matching_metrics
 from raymm.tasks.baseline import RidgeBaseline
-from raymm.tasks.model import TaskModel, Vectors, check_trained_on, only, pooled, rows_of
+from raymm.tasks.model import TaskModel, Vectors, check_trained_on, only
 from raymm.tasks.paper import FIGURE_4
 from raymm.tasks.result import PER_CENT, TaskResult, TaskTable, compared
+from raymm.tasks.rows import pooled, rows_of
 from raymm.training.saved import SavedModel
 
 GROUP_MARK, RIDGE = "#", "ridge regression"

@@ -17,8 +17,9 @@ from raymm.errors import ConfigError, DataError
 from raymm.metrics.matching import match_ranks
 from raymm.metrics.retrieval import recall_at
 from raymm.tasks.classifier import ClassifierSettings
-from raymm.tasks.model import TaskModel, pooled, rows_of
+from raymm.tasks.model import TaskModel
 from raymm.tasks.result import TaskTable
+from raymm.tasks.rows import pooled, rows_of
 from raymm.tasks.run import TaskOptions, run_task, training_data
 from tests.tasks.tiny import TinyEncoder, sentences, squares, trained_model
 
