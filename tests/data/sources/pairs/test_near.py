@@ -42,8 +42,10 @@ def test_against_all_pairs_at_once(
 
 
 def test_above_the_threshold_is_not_at_it() -> None:
-    vectors = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
-    assert near_pairs(vectors, threshold=0.0, per_row=2).tolist() == [[0, 1]]
+    """A row keeps up to three others; 58 are at the threshold exactly, one is above it."""
+    vectors = np.eye(60, dtype=np.float32)
+    vectors[1] = vectors[0]
+    assert near_pairs(vectors, threshold=0.0, per_row=3).tolist() == [[0, 1]]
 
 
 def test_memory_stays_at_a_few_blocks() -> None:
