@@ -11,7 +11,6 @@ What only the driver needs is imported where it is used: each trial's process im
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -121,6 +120,8 @@ def pool_settings(sweep: Sweep) -> PoolSettings:
         workers=settings.workers,
         cpus=settings.cpus_per_worker,
         gpu=settings.gpu,
+        gpus=settings.gpus_per_worker,
+        checkpoint_s=settings.checkpoint_every_s,
         storage=sweep.storage,
         this_machine_only=settings.address is None,
     )
@@ -142,8 +143,9 @@ def train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder, stopping: Event
     """
     from raymm.training.cluster import groups_that_fit
     from raymm.training.pool import WorkerPool
+    from raymm.training.scratch import scratch_folder
 
-    with tempfile.TemporaryDirectory(prefix="raymm-tune-") as folder, ExitStack() as stack:
+    with scratch_folder("tune") as folder, ExitStack() as stack:
         lanes, pools = [], []
         for job in jobs:
             fit = groups_that_fit(job.pool.workers, job.pool.resources(), job.pool.gpu)

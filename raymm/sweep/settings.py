@@ -23,6 +23,7 @@ from raymm.models.channels import fusion_channels
 from raymm.models.needs import check_tokens, pooled_modalities
 from raymm.sweep.cells import Cell, cell_key
 from raymm.sweep.work import relative_work
+from raymm.training.placing import check_gpu_share
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "laptop": {"workers_per_cell": 1},
@@ -119,6 +120,10 @@ class SweepSettings:
     """CPUs, and threads, of each worker."""
     gpu: str | None = None
     """Give each worker a GPU of this kind, as Ray names it (A10G, A100, H100 ...), or any."""
+    gpus_per_worker: float = 1
+    """GPUs of each worker: 1, or a share of one, such as 0.25 for four small cells on a GPU."""
+    checkpoint_every_s: float = 30
+    """Least seconds between two checkpoints of a cell: what it may lose when a machine goes."""
     max_concurrent: int | None = None
     """Most cells that train at the same time. Without it: as many as fit."""
     address: str | None = None
@@ -134,7 +139,10 @@ class SweepSettings:
     tracking_uri: str | None = None
     """MLflow server or database. Without it: sqlite:///mlruns/mlflow.db."""
     plan: bool = False
-    """Show what would be trained, where, and what is finished already; start nothing."""
+    """Show what would be trained, where, how long it takes and what it costs; start nothing."""
+    calibrate: bool = False
+    """Train one cell of each model for two epochs, as a small sweep of its own, so that the plan
+    knows how fast they are; then show the plan."""
 
     def __post_init__(self) -> None:
         for name in self.AXES:
@@ -147,6 +155,11 @@ class SweepSettings:
                 raise ConfigError(f"--{_flag(name)} = {value} is out of range. Give 1 or more.")
         if not self.cpus_per_worker > 0:
             raise ConfigError(f"--cpus-per-worker = {self.cpus_per_worker} must be above 0.")
+        if not self.checkpoint_every_s >= 0:
+            raise ConfigError(
+                f"--checkpoint-every-s = {self.checkpoint_every_s} must be 0 or more."
+            )
+        check_gpu_share(self.gpus_per_worker, self.workers, self.gpu)
         if self.name is not None and not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", self.name):
             raise ConfigError(
                 f"--name = {self.name!r} cannot name a folder. Use letters, digits and _ . + - "

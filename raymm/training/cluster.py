@@ -12,16 +12,18 @@ import joblib
 import ray
 
 from raymm.errors import SweepError
+from raymm.training.placing import times, workers_that_fit
 
 LOCAL_ONLY = {
-    # On one machine nothing is preempted and nobody scrapes metrics; each has its cost.
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # On one machine nobody scrapes metrics, which has its cost.
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 EVERYWHERE = {
     # Without a word on it, ray.init writes a token file that a later `ray start` then insists on.
     "RAY_AUTH_MODE": "disabled",
+    # We have our own watch over nodes that will go; theirs takes a process for each group.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # How soon a dead worker is noticed and a finished group ends.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
     # Tune's own progress tables; the sweep has its own.
@@ -65,24 +67,6 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
             os.environ.pop(name, None)
 
 
-def workers_that_fit(
-    nodes: list[Mapping[str, float]], needs: Mapping[str, float], growth: Mapping[str, float] | None
-) -> int:
-    """How many workers the cluster can hold: on the nodes it has, or on what it may grow to.
-
-    Args:
-        nodes: resources of each node that is alive.
-        needs: resources of one worker.
-        growth: most of each resource that autoscaling allows; None without autoscaling.
-    """
-
-    def held(resources: Mapping[str, float]) -> int:
-        return min(int(resources.get(name, 0.0) // need) for name, need in needs.items() if need)
-
-    now = sum(held(node) for node in nodes)
-    return max(now, held(growth)) if growth else now
-
-
 def groups_on_this_machine(workers: int, cpus: float) -> int:
     """How many groups of CPU workers a local Ray will hold; known before it is started.
 
@@ -90,7 +74,7 @@ def groups_on_this_machine(workers: int, cpus: float) -> int:
         SweepError: not even one.
     """
     have = joblib.cpu_count()
-    groups = int(have // cpus) // workers
+    groups = times(have, cpus, "CPU") // workers
     if groups:
         return groups
     raise SweepError(

@@ -260,6 +260,10 @@ class Dispatcher:
                 state.current.last_reason = "; ".join(each.reason for each in hung)
         return [each for hung in found.values() for each in hung]
 
+    async def placements(self) -> set[str]:
+        """Ids of the placement groups that the living groups hold."""
+        return self._watchdog.placements()
+
     def _release(self, state: Group, reason: str = "", excused: bool = False) -> None:
         """The group's processes no longer train its cell: queue it first, if it is not done."""
         entry = state.release()

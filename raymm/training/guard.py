@@ -5,19 +5,28 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import ray
+from ray._raylet import PlacementGroupID
 from ray.exceptions import RayActorError, RayError
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raymm.training.deaths import first_line
 from raymm.training.dispatch import Handle
 from raymm.training.watchdog import Hung
 
 KILL_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 30.0
+DISPATCHER_DIED = "The process that deals out the cells died ({})."
+HEAD_PATIENCE_S = 20.0
+"""How long the head may be away; a process that uses Ray ends by itself after a minute."""
+CONNECT_TIMEOUT_S = 5.0
 LOGGER = logging.getLogger(__name__)
 
 
@@ -26,10 +35,15 @@ class Guard:
 
     Args:
         interval_s: seconds between two rounds.
+        on_broken: called with the reason, a sentence, if nothing can be trained any more.
     """
 
-    def __init__(self, dispatcher: Handle, interval_s: float) -> None:
+    def __init__(
+        self, dispatcher: Handle, interval_s: float, on_broken: Callable[[str], None]
+    ) -> None:
         self._dispatcher, self._interval_s = dispatcher, interval_s
+        self._on_broken = on_broken
+        self._head = ray.get_runtime_context().gcs_address
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -41,11 +55,21 @@ class Guard:
         self._stopped.set()
 
     def _run(self) -> None:
+        unreachable_since: float | None = None
         while not self._stopped.wait(self._interval_s):
+            now = time.monotonic()
+            if not _answers(self._head):  # Ray's own calls would hang, then end this process
+                unreachable_since = unreachable_since or now
+                if now - unreachable_since > HEAD_PATIENCE_S:
+                    self._on_broken(f"The head of the Ray cluster ({self._head}) is gone.")
+                    return
+                continue
+            unreachable_since = None
             try:
                 self._round()
-            except RayActorError:
-                return  # the dispatcher is gone: whoever waits for a cell is told so
+            except RayActorError as error:
+                self._on_broken(DISPATCHER_DIED.format(first_line(error)))
+                return
             except (RayError, OSError, RuntimeError) as error:
                 LOGGER.debug("The cluster could not be looked at: %s", error)
 
@@ -55,6 +79,27 @@ class Guard:
         for each in hung:
             if not self._stopped.is_set():
                 kill_process(each.node, each.pid)
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
+
+
+def remove_other_placements(kept: Collection[str]) -> None:
+    """Free what died with its controller still holds, on a Ray that is this sweep's alone.
+
+    Args:
+        kept: ids of the placement groups of living worker groups. One that is only just starting
+            may lose its place; it asks for another.
+    """
+    for name, placement in ray.util.placement_group_table().items():
+        if name not in kept and placement["state"] != "REMOVED":
+            remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(name))))
 
 
 def lost_nodes() -> frozenset[str]:

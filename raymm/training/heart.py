@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 
 import ray
 from ray.exceptions import RayError
+from ray.util.placement_group import get_current_placement_group
 
 from raymm.training.dispatch import Handle
 from raymm.training.pulse import Movement, Pulse
@@ -30,6 +32,8 @@ class Heart:
         self._dispatcher, self._settings = dispatcher, settings
         self._incarnation, self._rank = incarnation, rank
         self._node = ray.get_runtime_context().get_node_id()
+        placement = get_current_placement_group()
+        self._placement = placement.id.hex() if placement is not None else ""
         self._movement = Movement()
         self._work: tuple[str, Pulse] | None = None
         self._still = threading.Event()
@@ -61,12 +65,12 @@ class Heart:
 
     def _beat(self) -> None:
         work = self._work
-        beat = Beat(self._node, os.getpid())
+        beat = Beat(self._node, os.getpid(), placement=self._placement)
         if work is not None:
             cell, pulse = work
             still = self._movement.look(pulse, time.monotonic(), time.process_time())
             limit = max(self._settings.floor_s, self._settings.factor * pulse.longest_s)
-            beat = Beat(self._node, os.getpid(), cell, pulse.count, still, limit)
+            beat = replace(beat, cell=cell, count=pulse.count, still_s=still, limit_s=limit)
         call = self._dispatcher.beat.remote(self._incarnation, self._rank, beat)
         hurry = bool(ray.get(call, timeout=ANSWER_TIMEOUT_S))
         if work is not None:

@@ -8,18 +8,21 @@ when a worker's process dies, its group is started again, and the cell goes on f
 
 from __future__ import annotations
 
+import _thread
 import logging
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import ray
 import ray.train
+from ray.exceptions import RayActorError
 from ray.train.backend import BackendConfig
 from ray.train.collective import broadcast_from_rank_zero
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
@@ -32,9 +35,12 @@ from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymm.data.dataset import Dataset
+from raymm.errors import SweepError
 from raymm.training.deaths import cause_of, first_line
 from raymm.training.dispatch import Dispatcher, Handle
-from raymm.training.guard import Guard
+from raymm.training.guard import DISPATCHER_DIED, Guard, remove_other_placements
+from raymm.training.placing import check_gpu_share
+from raymm.training.scratch import scratch_folder
 from raymm.training.watchdog import WatchSettings
 
 if TYPE_CHECKING:
@@ -44,6 +50,12 @@ UNUSED: Final = {DatasetsCallback}
 """Serves Ray Data, which we do not use: cells share one data set in the object store."""
 ONLY_FOR_CLUSTERS: Final = {PlacementGroupCleanerCallback}
 """Frees what a dead controller held, on a cluster that outlives the sweep."""
+CONTROLLER_RESTARTS = 5
+"""How often a group whose controlling process dies is started again."""
+GO_ON = (
+    " What is recorded stays, and cells go on from their last checkpoint: give the same command "
+    "again once the cluster is there."
+)
 WAITERS = 10_000
 """Calls that may wait in the dispatcher at once: a few for each worker and each trial."""
 
@@ -56,8 +68,10 @@ class PoolSettings:
         workers: worker processes of a group: the ranks that share a cell's batches.
         cpus: CPUs of a worker; also its threads.
         gpu: kind of GPU each worker gets one of ("A10G"), "any", or None for CPU.
+        gpus: GPUs of a worker: 1, or a share below 1, so that several cells use one at a time.
         storage: root of the cells' folders; a path all nodes see, or an fsspec address.
         max_attempts: see `Dispatcher`.
+        checkpoint_s: least seconds between two checkpoints of a cell: what it may lose.
         this_machine_only: whether the Ray was started for this sweep and ends with it.
         watch: when a worker that stands still is taken to hang.
         train: "package.module:name" of the function that trains a cell.
@@ -66,15 +80,20 @@ class PoolSettings:
     workers: int = 1
     cpus: float = 1
     gpu: str | None = None
+    gpus: float = 1.0
     storage: str
     max_attempts: int = 3
+    checkpoint_s: float = 30.0
     this_machine_only: bool = False
     watch: WatchSettings = field(default_factory=WatchSettings)
     train: str = "raymm.training.loop:train_cell"
 
+    def __post_init__(self) -> None:
+        check_gpu_share(self.gpus, self.workers, self.gpu)
+
     def resources(self) -> dict[str, float]:
         """Ray resources of one worker."""
-        gpu = {} if self.gpu is None else {"GPU": 1.0}
+        gpu = {} if self.gpu is None else {"GPU": float(self.gpus)}
         return {"CPU": float(self.cpus), **gpu}
 
 
@@ -101,9 +120,11 @@ class WorkerPool:
             groups, expected, settings.max_attempts
         )
         self._dataset = ray.put(dataset)
-        self._folder = tempfile.TemporaryDirectory(prefix="raymm-train-")
+        self._stack = ExitStack()
+        self._folder = self._stack.enter_context(scratch_folder("train"))
         self._closing = threading.Event()
-        self._guard = Guard(self.dispatcher, settings.watch.beat_s)
+        self._guard = Guard(self.dispatcher, settings.watch.beat_s, self._broken)
+        self._why_broken = ""
         self._threads = [
             threading.Thread(target=self._host, args=(group,), daemon=True, name=f"group-{group}")
             for group in range(groups)
@@ -130,28 +151,62 @@ class WorkerPool:
             timeout_s: how long to wait for them in all; more than a group takes to start, since one
                 that is starting while this process leaves Ray would take the process with it. A
                 group in a longer epoch ends when this process leaves Ray.
+
+        Raises:
+            SweepError: the pool broke down while it was open.
         """
         self._closing.set()
         self._guard.stop()
-        ray.get(self.dispatcher.close.remote())
+        if self._why_broken:
+            raise SweepError(self._why_broken + GO_ON)
+        try:
+            ray.get(self.dispatcher.close.remote())
+        except RayActorError as error:
+            raise SweepError(DISPATCHER_DIED.format(first_line(error)) + GO_ON) from error
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        self._folder.cleanup()
+        self._stack.close()
+
+    def _broken(self, why: str) -> None:
+        """Nothing can be trained any more: interrupt whoever waits, and say why on leaving."""
+        if not self._closing.is_set():
+            self._why_broken = why
+            _thread.interrupt_main()
 
     def _host(self, group: int) -> None:
         """Keep one group's Ray Train job running until it is sent home (a thread of the driver)."""
-        try:
-            self._trainer(group).fit()
-        except Exception as error:
-            if not self._closing.is_set():
-                ray.get(self.dispatcher.group_lost.remote(group, first_line(error)))
+        reason = ""
+        for attempt in range(CONTROLLER_RESTARTS + 1):
+            try:
+                self._trainer(group, attempt).fit()
+                return
+            except RayActorError as error:  # the process that controls the group died
+                reason = first_line(error)
+            except Exception as error:
+                reason = first_line(error)
+                break
+            if self._closing.is_set() or not self._goes_on(group, reason):
+                return
+        if not self._closing.is_set():
+            with suppress(RayActorError):
+                ray.get(self.dispatcher.group_lost.remote(group, reason))
 
-    def _trainer(self, group: int) -> _Trainer:
+    def _goes_on(self, group: int, reason: str) -> bool:
+        """Whether a group whose controller died is to start again; frees what it held if so."""
+        try:
+            goes_on = bool(ray.get(self.dispatcher.group_died.remote(group, reason, "node")))
+            if self.settings.this_machine_only:
+                remove_other_placements(ray.get(self.dispatcher.placements.remote()))
+        except RayActorError:
+            return False  # the dispatcher is gone: the guard says so
+        return goes_on
+
+    def _trainer(self, group: int, attempt: int) -> _Trainer:
         settings = self.settings
         run: dict[str, Any] = {
-            "name": f"group-{group}",
-            "storage_path": self._folder.name,
+            "name": f"group-{group}-{attempt}",
+            "storage_path": self._folder,
             "failure_config": FailureConfig(max_failures=-1),
             "callbacks": [_ToldOfDeaths(group, self.dispatcher)],
             "logging_config": LoggingConfig(log_level="ERROR"),
@@ -233,7 +288,7 @@ def _work(config: dict[str, Any]) -> None:
         device=torch.device("cpu") if settings.gpu is None else _own_gpu(),
     )
     dataset: Dataset = ray.get(config["dataset"])
-    train = resolve(settings.train)
+    train = partial(resolve(settings.train), checkpoint_interval_s=settings.checkpoint_s)
     serve(seat, config["dispatcher"], dataset, settings.storage, train, settings.watch)
 
 

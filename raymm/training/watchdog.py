@@ -41,6 +41,7 @@ class Beat:
         count: pieces of work done on it.
         still_s: seconds since the last progress.
         limit_s: how many are too many.
+        placement: id of the placement group it runs in.
     """
 
     node: str
@@ -49,6 +50,7 @@ class Beat:
     count: int = 0
     still_s: float = 0.0
     limit_s: float = 0.0
+    placement: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Watchdog:
     def nodes(self, incarnation: str) -> frozenset[str]:
         """The nodes that the processes of a group run on."""
         return frozenset(beat.node for _, beat in self._beats.get(incarnation, {}).values())
+
+    def placements(self) -> set[str]:
+        """The placement groups of all processes."""
+        every = (beat for beats in self._beats.values() for _, beat in beats.values())
+        return {beat.placement for beat in every}
 
     def forget(self, incarnation: str) -> None:
         """A group's processes are gone."""

@@ -93,7 +93,6 @@ def train(
             on_epoch=on_epoch,
             pulse=pulse,
             micro_batches=micro_batches,
-            checkpoint_interval_s=0,
             **options,
         )
     finally:

@@ -28,11 +28,17 @@ def outcomes(
     """Train a cell for each deed; outcomes, and the epochs that were told, by the deed's name."""
     (folder / cells.DEEDS).write_text(json.dumps(deeds))
     settings = PoolSettings(
-        workers=workers, storage=str(folder), watch=WATCH, train="tests.faults.cells:train"
+        workers=workers,
+        storage=str(folder),
+        checkpoint_s=0,
+        watch=WATCH,
+        this_machine_only=True,
+        train="tests.faults.cells:train",
     )
     groups = 2 // workers
     with WorkerPool(settings, cells.digits(), groups=groups, expected=len(deeds)) as pool:
-        ray.get([pool.dispatcher.submit.remote(Task(name, configs[name])) for name in deeds])
+        for name in deeds:
+            ray.get(pool.dispatcher.submit.remote(Task(name, configs[name])))
         return {name: heard(pool, name) for name in deeds}
 
 

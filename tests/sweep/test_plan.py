@@ -21,7 +21,7 @@ from raymm.sweep.plan import (
     print_plan,
     sweep_name,
 )
-from raymm.training.cluster import workers_that_fit
+from raymm.training.placing import workers_that_fit
 from tests.sweep.small import dataset
 
 

@@ -40,7 +40,8 @@ def outcomes(
         workers=workers, storage=str(folder), max_attempts=attempts, train=train
     )
     with WorkerPool(settings, DATASET, groups=groups, expected=len(tasks)) as pool:
-        ray.get([pool.dispatcher.submit.remote(each) for each in tasks])
+        for each in tasks:  # one after the other: at once, they could come in any order
+            ray.get(pool.dispatcher.submit.remote(each))
         return [waited_for(pool, each.key) for each in tasks]
 
 
