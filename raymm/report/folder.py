@@ -14,6 +14,7 @@ from raymm.errors import SweepError
 from raymm.report.cross import read_cross
 from raymm.report.record import Curve, SweepRecord, only_numbers
 from raymm.report.tables import CELL_COLUMNS
+from raymm.tracking import without_credentials
 
 CELLS, CURVES, ABOUT, SWEEP = "cells.csv", "curves.csv", "report.json", "sweep.json"
 STATUSES = {"finished", "failed", "stopped"}
@@ -27,9 +28,17 @@ def about_text(record: SweepRecord) -> str:
         "settings": record.settings,
         "environment": record.environment,
         "fingerprints": record.fingerprints,
-        "storage": record.storage,
+        "storage": _shareable(record.storage),
     }
     return json.dumps(about, indent=1, default=str) + "\n"
+
+
+def _shareable(storage: str | None) -> str | None:
+    """Where the cells are, as a report may say it: without passwords, and from here if below here."""
+    if storage is None or "://" in storage:
+        return storage and without_credentials(storage)
+    path, here = Path(storage), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else storage
 
 
 def read_folder(folder: Path) -> SweepRecord | None:

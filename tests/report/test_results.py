@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from rich.console import Console
 
 from raymm.cli import main
 from raymm.errors import SweepError
+from raymm.report.folder import about_text
 from raymm.report.make import make_report
+from raymm.report.record import record_of
 from raymm.report.results import find_sweeps, results
 from raymm.report.tables import CELL_COLUMNS
 from raymm.report.write import write_report
@@ -153,6 +156,22 @@ def test_a_report_without_its_making_is_left_as_it_was(tmp_path: Path) -> None:
     before = (folder / "report.md").read_bytes()
     make_report(["old"], Console(), results_dir=str(tmp_path))
     assert (folder / "report.md").read_bytes() == before
+
+
+def test_where_cells_are_is_said_without_secrets_and_without_this_machines_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for storage, said in (
+        (str(tmp_path / "storage"), "storage"),
+        ("s3://key:secret@bucket/cells", "s3://bucket/cells"),
+    ):
+        record = record_of(
+            sweep((0,)), name="a", command="", settings={}, environment={}, storage=storage
+        )
+        text = about_text(record)
+        assert json.loads(text)["storage"] == said
+        assert "secret" not in text and str(tmp_path) not in text
 
 
 def test_the_command(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
