@@ -9,6 +9,7 @@ import pandas as pd
 
 from raymm.errors import DataError
 from raymm.report.sample_tests import Samples
+from raymm.tracking import without_credentials
 from raymm.training.samples import read_samples
 
 READERS = 16
@@ -44,4 +45,5 @@ def load_samples(storage: str | None, keys: Sequence[str]) -> tuple[Samples, tup
             f"{absent} of {len(keys)} finished cells have no samples in {storage}: they were "
             "trained by an earlier version, or elsewhere. What needs single samples leaves them out."
         )
-    return samples, tuple(notes[:5])
+    # Addresses may have passwords in them, and reports may be published.
+    return samples, tuple(map(without_credentials, notes[:5]))
