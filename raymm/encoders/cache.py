@@ -6,9 +6,10 @@ its blocks where the cache is to be, so what was computed is kept whatever happe
 
 from __future__ import annotations
 
+import logging
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from raymm.encoders.blocks import BlockFolder, compute
 from raymm.encoders.load import load_encoder
 from raymm.encoders.record import Record
 from raymm.encoders.work import Work, assigned, divided
-from raymm.errors import ConfigError, DataError
+from raymm.errors import ConfigError, DataError, RaymmError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,30 +121,48 @@ def _compute(
     total = len(work.firsts)
     done = total - _items(missing)
     progress(work.source.modality, done, total)
-    context = ray.data.DataContext.get_current()
-    shown = context.enable_progress_bars
-    context.enable_progress_bars = False  # the caller has its own
+    rows = [{"number": n, "items": work.of_block(place)} for n, place in missing.items()]
     try:
-        rows = [{"number": n, "items": work.of_block(place)} for n, place in missing.items()]
-        blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
-        encoded = blocks.map_batches(
-            EncodeBlocks,
-            fn_constructor_args=(work.source.encoder, settings.pooling, work.source.weights,
-                                 work.folder.address, settings.tokens),
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_workers(settings, len(rows))),
-            **_resources(settings),
-        )  # fmt: skip
-        for row in encoded.iter_rows():
-            done += int(row["items"])
-            progress(work.source.modality, done, total)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, (DataError, ConfigError)):
-            raise cause from error
+        with _without_its_output():
+            blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
+            encoded = blocks.map_batches(
+                EncodeBlocks,
+                fn_constructor_args=(work.source.encoder, settings.pooling, work.source.weights,
+                                     work.folder.address, settings.tokens),
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(
+                    min_size=1, max_size=_workers(settings, len(rows))
+                ),
+                **_resources(settings),
+            )  # fmt: skip
+            for row in encoded.iter_rows():
+                done += int(row["items"])
+                progress(work.source.modality, done, total)
+    except ray.exceptions.RayError as error:
+        if (mistake := _mistake(error)) is not None:
+            raise mistake from error
         raise
+
+
+@contextmanager
+def _without_its_output() -> Iterator[None]:
+    """Ray Data without bars, which the caller has, and without errors told twice: they are raised."""
+    context, log = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
+    shown, level = context.enable_progress_bars, log.level
+    context.enable_progress_bars = False
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
     finally:
         context.enable_progress_bars = shown
+        log.setLevel(level)
+
+
+def _mistake(error: BaseException | None) -> RaymmError | None:
+    """What a worker said, out of what Ray and Ray Data have wrapped it in."""
+    while error is not None and not isinstance(error, RaymmError):
+        error = getattr(error, "cause", None) or error.__cause__
+    return error
 
 
 def _resources(settings: EmbedSettings) -> dict[str, Any]:
@@ -170,24 +189,31 @@ class EncodeBlocks:
     """A worker: holds an encoder, and writes the blocks it is given."""
 
     def __init__(self, name: str, pooling: str, weights: str, folder: str, tokens: bool) -> None:
-        """Load the encoder.
-
-        Raises:
-            DataError: it has other weights here than on the machine the run was started on.
-        """
-        self._encoder = load_encoder(name, pooling=pooling)
-        if self._encoder.checksum != weights:
-            raise DataError(
-                f"'{name}' has the weights {self._encoder.checksum} on {platform.node()} and {weights} "
-                "where the run was started. Give all machines the same."
-            )
+        """Note what is to be done; the encoder is loaded with the first block."""
+        self._name, self._pooling, self._weights = name, pooling, weights
         self._folder, self._tokens = BlockFolder(folder), tokens
+        self._encoder: Encoder | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[int]]:
-        """Encode the block of a batch and write it; returns how many items it has."""
+        """Encode the block of a batch and write it; returns how many items it has.
+
+        Raises:
+            DataError: the encoder has other weights here than where the run was started.
+        """
+        # Ray tells what a call raises as it is; from the initialiser it would be a dead actor.
+        encoder = self._encoder = self._encoder or self._loaded()
         done = []
         for number, items in zip(batch["number"], batch["items"], strict=True):
             block: list[Item] = list(items)
-            self._folder.write(int(number), compute(self._encoder, block, tokens=self._tokens))
+            self._folder.write(int(number), compute(encoder, block, tokens=self._tokens))
             done.append(len(block))
         return {"items": done}
+
+    def _loaded(self) -> Encoder:
+        encoder = load_encoder(self._name, pooling=self._pooling)
+        if encoder.checksum != self._weights:
+            raise DataError(
+                f"'{self._name}' has the weights {encoder.checksum} on {platform.node()} and "
+                f"{self._weights} where the run was started. Give all machines the same."
+            )
+        return encoder

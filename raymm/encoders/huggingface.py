@@ -168,6 +168,8 @@ def _model(name: str, folder: Path, transformers: Any) -> tuple[nn.Module, set[s
             f"The weights of '{name}' lack {len(lost)} of the model's, such as '{lost[0]}', which "
             "would be random numbers. Save the whole model with `save_pretrained`."
         )
+    if missing:
+        model.pooler = None  # it was made of random numbers, different at each start
     return model, missing
 
 

@@ -93,10 +93,18 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     assert first in str(error.value) and load_encoder(folder).checksum in str(error.value)
 
 
-def test_what_goes_wrong_in_a_worker_is_told(tmp_path: Path, folders: tuple[str, str]) -> None:
-    (tmp_path / "cache.blocks").write_text("a file where the folder of blocks should be")
-    with pytest.raises(DataError, match="cannot be"):
-        embed(some_pairs(), [("", folders[1])], str(tmp_path / "cache"))
+def test_a_worker_with_other_weights_says_so(tmp_path: Path) -> None:
+    """As on a machine that has another version of the model; here it changes under way."""
+    folder = models.bert(tmp_path / "bert")
+
+    def change(modality: str, done: int, total: int) -> None:
+        weights = load_file(Path(folder, "model.safetensors"))
+        weights["pooler.dense.bias"] += 1
+        save_file(weights, Path(folder, "model.safetensors"), {"format": "pt"})
+
+    with pytest.raises(DataError, match="where the run was started"):
+        embed(some_pairs(), [("", folder)], str(tmp_path / "cache"), progress=change)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_settings_out_of_range() -> None:

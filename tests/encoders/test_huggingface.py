@@ -145,6 +145,16 @@ def test_frozen_means_frozen(tmp_path: Path) -> None:
     assert encoder.current_checksum() == before
 
 
+@pytest.mark.parametrize("make", [models.roberta, models.vit])
+def test_the_checksum_is_the_same_at_each_start(tmp_path: Path, make: Any) -> None:
+    """Also where AutoModel makes a pooler of random numbers."""
+    folder = make(tmp_path / "model")
+    torch.manual_seed(1)
+    first = load_encoder(folder).checksum
+    torch.manual_seed(2)
+    assert load_encoder(folder).checksum == first
+
+
 def test_the_checksum_is_of_the_weights(tmp_path: Path) -> None:
     first, second = models.bert(tmp_path / "first"), models.bert(tmp_path / "second")
     assert load_encoder(first).checksum == load_encoder(second).checksum
