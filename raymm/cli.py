@@ -12,6 +12,7 @@ from tyro.extras import SubcommandApp
 from raymm.cli_data import data_app
 from raymm.cli_embed import embed
 from raymm.cli_evaluate import evaluate
+from raymm.cli_ledger import replay_cell, status
 from raymm.cli_report import report
 from raymm.errors import RaymmError
 
@@ -25,6 +26,8 @@ def app() -> SubcommandApp:
     commands.command(name="embed")(embed)
     commands.command(name="evaluate")(evaluate)
     commands.command(name="report")(report)
+    commands.command(name="status")(status)
+    commands.command(name="replay")(replay_cell)
     return commands
 
 

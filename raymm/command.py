@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.text import Text
 
 from raymm.errors import RaymmError
+from raymm.sweep.calibrate import calibrate
 from raymm.sweep.cells import CellResult
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep, print_plan
+from raymm.sweep.plan_view import show_plan
 from raymm.sweep.settings import SweepSettings
 from raymm.sweep.settle import settle
 from raymm.tracking import without_credentials
@@ -60,9 +62,12 @@ def main(kind: type[Settings], script: str, run: Run[Settings], arguments: Seque
 def run_grid(settings: SweepSettings, command: str, console: Console) -> int:
     """Run a sweep whose cells are known beforehand, or only show its plan."""
     sweep = prepare_sweep(settings)
-    print_plan(sweep, console)
-    if settings.plan:
+    if settings.calibrate:
+        calibrate(sweep, console)
+    if settings.plan or settings.calibrate:
+        show_plan(sweep, console)
         return DONE
+    print_plan(sweep, console)
     claim_places(sweep)
 
     from raymm.sweep.runner import run_sweep  # Ray takes seconds, which a plan can do without

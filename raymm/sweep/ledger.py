@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from raymm.config import to_dict
 from raymm.errors import TrackingError
@@ -130,7 +130,7 @@ class Ledger:
         """
         runs = self.seen(cells)
         return {
-            cell.key: self._result(cell, runs[cell.key])
+            cell.key: self.result(cell, runs[cell.key])
             for cell in cells
             if cell.key in runs and runs[cell.key].status == "FINISHED"
         }
@@ -145,6 +145,7 @@ class Ledger:
         folder: Path,
         storage: str,
         cells: Sequence[Cell],
+        how: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Become a driver, and find or make the sweep's parent run, under which new cells are put.
 
@@ -152,6 +153,7 @@ class Ledger:
             folder: of the sweep's results; what the store does not have yet is kept there.
             storage: root of the cells' folders.
             cells: all of the sweep that are known now.
+            how: tags that say on what its cells are trained.
         """
         self.store.open()
         driver = Driver(
@@ -161,7 +163,7 @@ class Ledger:
         parent = claims.run_of(f"sweep-{_digest(name)}", name)
         delivery = Delivery(self.store, driver, claims, parent)
         outbox = Outbox(folder, driver.id, delivery, self._retry_s)
-        self._open = _Open(name, storage, folder, parent, driver, claims, outbox)
+        self._open = _Open(name, storage, folder, parent, driver, claims, outbox, how)
         tags = {SWEEP: name, KIND: "sweep", DRIVER: driver.id, **commit_tag()}
         new = not self.store.get(parent).params
         self.store.describe(parent, tags | condition_tags(cells), params(settings) if new else {})
@@ -185,7 +187,7 @@ class Ledger:
         if self._send_left_behind(now, {key for key in mine if not _finished(runs.get(key))}):
             runs = self.seen(cells)
         results = {
-            cell.key: self._result(cell, runs[cell.key])
+            cell.key: self.result(cell, runs[cell.key])
             for cell in cells
             if cell.key in runs and _has_ended(runs[cell.key], cell.key in mine)
         }
@@ -397,7 +399,8 @@ class Ledger:
         else:
             outbox.put(message)
 
-    def _result(self, cell: Cell, run: RunRecord) -> CellResult:
+    def result(self, cell: Cell, run: RunRecord) -> CellResult:
+        """A cell whose run has ended, as it was when it ended."""
         return result_of(cell, self.dataset, run, self._read_curve(run))
 
     def _read_curve(self, run: RunRecord) -> Curve:
@@ -420,6 +423,7 @@ class _Open:
     driver: Driver
     claims: Claims
     outbox: Outbox
+    how: Mapping[str, str]
     status: str = "KILLED"
 
 

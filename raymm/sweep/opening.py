@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from raymm.sweep.plan import Sweep, decisive
+from raymm.sweep.tags import ACCELERATOR, CPUS, WORKERS
 
 
 def open_record(sweep: Sweep) -> None:
@@ -17,6 +18,11 @@ def open_record(sweep: Sweep) -> None:
         folder=sweep.folder,
         storage=sweep.storage,
         cells=sweep.cells,
+        how={
+            ACCELERATOR: sweep.settings.gpu or "CPU",
+            WORKERS: str(sweep.settings.workers),
+            CPUS: f"{sweep.settings.cpus_per_worker:g}",
+        },
     )
     sweep.ledger.mark_part_of_sweep(sweep.finished)
 

@@ -20,16 +20,27 @@ from rich.table import Table
 from raymm.data.dataset import Dataset
 from raymm.data.feasible import check_feasible
 from raymm.data.sources import load_dataset
-from raymm.errors import SweepError
+from raymm.errors import DataError, SweepError
+from raymm.science import SCIENCE_VERSION
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.ledger import Ledger
 from raymm.sweep.settings import SweepSettings
 from raymm.training.cluster import groups_on_this_machine
 
 SWEEP_FILE = "sweep.json"
-PLACES = {"preset", "name", "results_dir", "storage", "tracking_uri", "address", "plan"}
+PLACES = {
+    "preset",
+    "name",
+    "results_dir",
+    "storage",
+    "tracking_uri",
+    "address",
+    "plan",
+    "calibrate",
+}
 PLACES |= {"studies", "trials"}  # more trials are more of the same search
-SHAPE = {"workers_per_cell", "cpus_per_worker", "gpu", "max_concurrent"}
+SHAPE = {"workers_per_cell", "cpus_per_worker", "gpu", "gpus_per_worker", "max_concurrent"}
+SHAPE |= {"checkpoint_every_s"}
 """Settings that decide where and how a sweep runs, not what its numbers are."""
 
 
@@ -73,10 +84,7 @@ def prepare_sweep(settings: SweepSettings) -> Sweep:
     """
     dataset = load_dataset(settings.dataset, settings.modalities, settings.label)
     cells = settings.expand(dataset)
-    # Cells of a condition share mask and splits: what would stop each of them is found once, now.
-    conditions = {cell.config.data for cell in cells}
-    for condition in sorted(conditions, key=lambda data: data.sparsity):
-        check_feasible(dataset, condition)
+    check_conditions(dataset, cells)
     name = sweep_name(settings, dataset, cells)
     folder = Path(settings.results_dir) / name
     check_folder(folder, settings, cells)
@@ -92,6 +100,34 @@ def prepare_sweep(settings: SweepSettings) -> Sweep:
         folder=folder,
         ledger=ledger,
     )
+
+
+def check_conditions(dataset: Dataset, cells: Sequence[Cell]) -> None:
+    """Refuse what would stop each cell of a condition: they share mask and splits.
+
+    Raises:
+        DataError: at some sparsity there is nothing to train on or to score; says which sparsities
+            those are, and how to leave them out.
+    """
+    troubles: dict[float, DataError] = {}
+    conditions = {cell.config.data for cell in cells}
+    for condition in sorted(conditions, key=lambda data: data.sparsity):
+        try:
+            check_feasible(dataset, condition)
+        except DataError as error:
+            troubles.setdefault(condition.sparsity, error)
+    if not troubles:
+        return
+    first = next(iter(troubles.values()))
+    fine = sorted({condition.sparsity for condition in conditions} - troubles.keys())
+    if not fine:
+        raise first
+    named = ", ".join(f"{sparsity:g}" for sparsity in troubles)
+    rest = " ".join(f"{sparsity:g}" for sparsity in fine)
+    raise DataError(
+        f"Of the sparsities, {named} cannot be trained on; nothing was started. {first} All others "
+        f"can: leave {'it' if len(troubles) == 1 else 'them'} out with --sparsities {rest}"
+    ) from first
 
 
 def scored_on_test(results: Mapping[str, CellResult]) -> dict[str, CellResult]:
@@ -144,6 +180,7 @@ def claim_folder(folder: Path, name: str, settings: SweepSettings, cells: Sequen
     """
     content = {
         "name": name,
+        "science_version": SCIENCE_VERSION,
         "settings": decisive(settings),
         "cells": {cell.key: cell.title for cell in cells},
     }
@@ -187,6 +224,12 @@ def check_folder(folder: Path, settings: SweepSettings, cells: Sequence[Cell]) -
             for name, value in decisive(settings).items()
             if saved.get(name) != value
         ]
+        version = there.get("science_version", SCIENCE_VERSION)
+        if version != SCIENCE_VERSION:
+            differs.append(
+                f"they are of science version {version}, this program is of {SCIENCE_VERSION}: "
+                "numbers of the two must not be compared"
+            )
         why = "; ".join(differs) or "the data or the program have changed since"
         raise SweepError(
             f"{folder} holds the results of another sweep, {len(lost)} of whose cells are not in "
@@ -242,14 +285,15 @@ def print_plan(sweep: Sweep, console: Console) -> None:
         "a cell needs",
         f"{settings.workers} worker(s) with {accelerator}{settings.cpus_per_worker:g} CPU each",
     )
-    table.add_row("at a time", _at_a_time(sweep))
+    table.add_row("at a time", at_a_time(sweep))
     table.add_row("results", str(sweep.folder))
     table.add_row("checkpoints", sweep.storage)
     table.add_row("MLflow", sweep.ledger.ui_command)
     console.print(table)
 
 
-def _at_a_time(sweep: Sweep) -> str:
+def at_a_time(sweep: Sweep) -> str:
+    """How many cells train at the same time, as far as is known before Ray is asked."""
     settings = sweep.settings
     if settings.address is not None:
         most = f", at most {settings.max_concurrent}" if settings.max_concurrent else ""

@@ -18,6 +18,7 @@ KEY, PART_OF, CONDITION = "raymm.cell_key", "raymm.part_of.", "raymm.condition"
 MODEL, SPARSITY, SEED = "raymm.model", "raymm.sparsity", "raymm.seed"
 DATASET, REASON, CURVE, EPOCH = "raymm.dataset", "raymm.reason", "raymm.curve", "raymm.epoch"
 STORAGE, SCIENCE, CONFIG = "raymm.storage", "raymm.science_version", "raymm.config"
+ACCELERATOR, WORKERS, CPUS = "raymm.accelerator", "raymm.workers", "raymm.cpus_per_worker"
 LEFT = "raymm.left_s"
 PARENT = "mlflow.parentRunId"
 STATUS_OF = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}

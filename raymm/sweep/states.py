@@ -1,0 +1,85 @@
+"""How far each cell of a sweep is, before the sweep is run. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import fsspec
+
+from raymm.errors import SweepError
+from raymm.sweep.drivers import ended
+from raymm.sweep.plan import Sweep
+from raymm.sweep.tags import DRIVER
+from raymm.tracking import RunRecord, Store, without_credentials
+
+State = Literal["finished", "resumable", "running", "failed", "new"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+def cell_states(sweep: Sweep) -> dict[str, State]:
+    """The state of each cell, by key.
+
+    finished: nothing is left to do. running: with a driver that is not known to have ended.
+    failed: it will be tried again. resumable: it was interrupted, and goes on from a checkpoint.
+    new: it begins from the start.
+
+    Raises:
+        TrackingError: the ledger cannot be read.
+        SweepError: the storage cannot be read.
+    """
+    runs = sweep.ledger.seen(sweep.cells)
+    alive: dict[str, bool] = {}
+    states: dict[str, State] = {}
+    for cell in sweep.cells:
+        run = runs.get(cell.key)
+        if cell.key in sweep.finished:
+            states[cell.key] = "finished"
+        elif run is not None and _is_running(run, sweep.ledger.store, alive):
+            states[cell.key] = "running"
+        elif run is not None and run.status == "FAILED":
+            states[cell.key] = "failed"
+        else:
+            states[cell.key] = "new"
+    rest = [key for key, state in states.items() if state == "new"]
+    return states | dict.fromkeys(with_checkpoint(sweep.storage, rest), "resumable")
+
+
+def _is_running(run: RunRecord, store: Store, alive: dict[str, bool]) -> bool:
+    driver = run.tags.get(DRIVER)
+    if run.status != "RUNNING" or driver is None:
+        return False
+    if driver not in alive:
+        alive[driver] = not ended(store.get(driver))
+    return alive[driver]
+
+
+def with_checkpoint(storage: str, keys: Iterable[str]) -> list[str]:
+    """Those of the cells whose folder holds a checkpoint, whole or not, or a result.
+
+    Args:
+        storage: root of the cells' folders.
+    """
+    try:
+        fs, root = fsspec.url_to_fs(storage)
+        if not fs.isdir(root):
+            return []
+        folders = {_last(path) for path in fs.ls(root, detail=False)}
+        return [
+            key
+            for key in keys
+            if key in folders and any(map(_is_left, fs.ls(f"{root}/{key}", detail=False)))
+        ]
+    except Exception as error:  # each file system has its own kinds of error
+        raise SweepError(
+            f"--storage {without_credentials(storage)} cannot be read: {type(error).__name__}: "
+            f"{without_credentials(str(error))}. Give the folder or s3:// address of the cells."
+        ) from error
+
+
+def _last(path: str) -> str:
+    return str(path).rstrip("/").rsplit("/", 1)[-1]
+
+
+def _is_left(path: str) -> bool:
+    return _last(path).startswith("epoch_") or _last(path) == "result.json"
