@@ -99,13 +99,14 @@ def write_operations_report(
     parts = [
         f"# {name}",
         *lines,
-        _markdown(header, body),
+        markdown_table(header, body),
         "Recalls in per cent, on pairs that no model has seen; loss/val and epochs as early stopping "
         "chose them. Numbers: `operations.csv`.",
         f"## How it was made\n\n```\n{command}\n```",
-        "### Settings\n\n" + _markdown(["setting", "value"], [list(row) for row in flat(settings)]),
+        "### Settings\n\n"
+        + markdown_table(["setting", "value"], [list(row) for row in flat(settings)]),
         "### Versions and machine\n\n"
-        + _markdown(["what", "which"], [list(row) for row in environment.items()]),
+        + markdown_table(["what", "which"], [list(row) for row in environment.items()]),
     ]
     (folder / "report.md").write_text("\n\n".join(parts) + "\n")
 
@@ -130,7 +131,8 @@ def _figure(value: float, name: str) -> str:
     return f"{value:.3f}" if name == "loss/val" else f"{value:g}"
 
 
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
 

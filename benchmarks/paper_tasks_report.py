@@ -1,0 +1,113 @@
+"""What the steps of `benchmarks.paper_tasks` have found: kept as JSON, and shown as a report."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+
+from raymm.report.operations import markdown_table
+from raymm.sweep.environment import environment
+from raymm.tasks.paper import MARK
+from raymm.tasks.result import TaskResult, TaskTable
+
+LONGEST_SHOWN = 30
+"""Rows of a table that the report shows; longer ones are in their file."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that is done: what it found, and the seconds it took."""
+
+    name: str
+    result: TaskResult
+    seconds: float
+
+
+def to_json(result: TaskResult, seconds: float) -> str:
+    """A step as text."""
+    tables = [[table.name, table.title, table.frame.to_csv()] for table in result.tables]
+    plain = {"task": result.task, "dataset": result.dataset, "metrics": dict(result.metrics)}
+    return json.dumps({**plain, "notes": result.notes, "tables": tables, "seconds": seconds})
+
+
+def from_json(name: str, text: str) -> Step:
+    """The step again."""
+    said = json.loads(text)
+    tables = tuple(
+        TaskTable(stem, title, pd.read_csv(StringIO(csv), index_col=0))
+        for stem, title, csv in said["tables"]
+    )
+    result = TaskResult(
+        said["task"], said["dataset"], said["metrics"], tables, tuple(said["notes"])
+    )
+    return Step(name, result, said["seconds"])
+
+
+def write(folder: Path, steps: Sequence[Step], command: str) -> None:
+    """The report: every table, the paper's columns beside ours, and how it was made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [
+        "# CBMF on the paper's tasks, with small encoders and small data",
+        'Columns that begin with "paper:" are the paper\'s own figures, with other encoders and other '
+        "training data: a reference, not a reproduction.",
+    ]
+    for each in steps:
+        parts.append(f"## {each.name}")
+        for table in each.result.tables:
+            stem = f"{each.name.replace(' ', '-')}-{table.name}"
+            table.frame.to_csv(folder / f"{stem}.csv", lineterminator="\n")
+            if len(table.frame) <= LONGEST_SHOWN:
+                parts += [f"**{table.title}**", frame_text(table.frame)]
+            else:
+                parts.append(f"{table.title}: `{stem}.csv`.")
+        parts.append(verdict(each.result.tables[0].frame))
+        parts += [*each.result.notes, f"{each.seconds:.0f} s, training and embedding included "
+                  "where nothing before had done it."]  # fmt: skip
+    parts.append(f"## How it was made\n\n```\n{command}\n```")
+    parts.append(markdown_table(["what", "which"], [list(row) for row in machine().items()]))
+    (folder / "report.md").write_text("\n\n".join(parts) + "\n")
+
+
+def verdict(frame: pd.DataFrame) -> str:
+    """Where CBMF is worse than what its encoders do without it, in words."""
+    ours = [name for name in frame.columns if str(name).startswith("CBMF")]
+    others = [name for name in frame.columns if name not in ours and not name.startswith(MARK)]
+    if not others:
+        return "The encoders alone cannot do this task: nothing to hold CBMF against."
+    rival = frame[others].max(axis=1)
+    lines = []
+    for name in ours:
+        behind = frame.index[frame[name] < rival]
+        listed = ", ".join(
+            f"{row} ({frame[name][row]:.2f} against {rival[row]:.2f})" for row in behind
+        )
+        best = " or ".join(map(str, others))
+        lines.append(
+            f"{name} is worse than {best}, whichever is better, in {listed}."
+            if listed
+            else f"{name} is nowhere worse than {best}."
+        )
+    return " ".join(lines)
+
+
+def frame_text(frame: pd.DataFrame) -> str:
+    """A table as Markdown."""
+    rows = [
+        [str(name), *("" if value != value else f"{value:.2f}" for value in values)]
+        for name, values in zip(frame.index, frame.to_numpy(), strict=True)
+    ]
+    return markdown_table(["", *map(str, frame.columns)], rows)
+
+
+def machine() -> dict[str, str]:
+    """Versions, and the processor by name."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {**environment(), "processor": named[0] if named else platform.processor()}

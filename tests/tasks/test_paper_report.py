@@ -1,0 +1,50 @@
+"""The report of the real check says where CBMF is worse than its encoders alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.paper_tasks_report import Step, from_json, to_json, verdict, write
+from raymm.tasks.result import TaskResult, TaskTable
+
+FRAME = pd.DataFrame(
+    {
+        "minilm": [80.0, 50.0],
+        "encoders together": [82.0, 45.0],
+        "CBMF-add": [81.0, 55.0],
+        "paper: CBMF": [99.0, 99.0],
+    },
+    index=pd.Index(["accuracy", "recall_similar"], name=""),
+)
+RESULT = TaskResult(
+    "paraphrase",
+    "mrpc",
+    {"paraphrase/accuracy": 0.81},
+    (TaskTable("table", "Title", FRAME),),
+    ("N.",),
+)
+
+
+def test_the_verdict_holds_cbmf_against_the_better_of_the_others_and_not_the_paper() -> None:
+    said = verdict(FRAME)
+    assert "accuracy (81.00 against 82.00)" in said
+    assert "recall_similar" not in said and "99" not in said
+    assert "nowhere worse" in verdict(FRAME.drop(index="accuracy"))
+    assert "nothing to hold CBMF against" in verdict(FRAME[["CBMF-add", "paper: CBMF"]])
+
+
+def test_a_step_is_what_it_was_when_it_is_read_again(tmp_path: Path) -> None:
+    step = from_json("texts add paraphrase", to_json(RESULT, 12.0))
+    assert (step.seconds, step.result.metrics) == (12.0, RESULT.metrics)
+    assert step.result.notes == RESULT.notes
+    pd.testing.assert_frame_equal(step.result.tables[0].frame, FRAME, check_names=False)
+
+
+def test_the_report_holds_tables_verdict_and_command(tmp_path: Path) -> None:
+    write(tmp_path, [Step("texts add paraphrase", RESULT, 12.0)], "python x")
+    report = (tmp_path / "report.md").read_text()
+    for wanted in ("| accuracy | 80.00 |", "is worse than", "python x", "12 s", "N.", "processor"):
+        assert wanted in report
+    assert (tmp_path / "texts-add-paraphrase-table.csv").exists()
