@@ -92,11 +92,8 @@ def _mapped_mib(folder: str) -> tuple[float, float]:
     return private / 1024, shared / 1024
 
 
-def measure(folder: Path, size_gb: float, batch_size: int, steps: int) -> dict[str, Any]:
-    """Train on a set of that size with all workers; the largest figure of any."""
-    started = time.perf_counter()
-    make(folder, size_gb)
-    made_s = time.perf_counter() - started
+def measure(folder: Path, batch_size: int, steps: int) -> dict[str, Any]:
+    """Train on a set with all workers; the largest figure of any."""
     size = sum(path.stat().st_size for path in folder.rglob("*.arrow"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -105,7 +102,7 @@ def measure(folder: Path, size_gb: float, batch_size: int, steps: int) -> dict[s
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
         found = pool.starmap(train, tasks, chunksize=1)
     largest = {key: max(each[key] for each in found) for key in found[0]}
-    return {"gb": size / 1e9, "made_s": made_s, "workers": WORKERS, "steps": steps, **largest}
+    return {"gb": size / 1e9, "workers": WORKERS, "steps": steps, **largest}
 
 
 COLUMNS = {
@@ -125,6 +122,7 @@ def main(
     batch_size: int = 8,
     steps: int = 40,
     folder: Path | None = None,
+    existing: tuple[Path, ...] = (),
     out: Path | None = None,
 ) -> None:
     """Measure sets of several sizes.
@@ -135,14 +133,19 @@ def main(
         steps: to train on each.
         folder: where the sets are made and removed again; the system's temporary one if not given.
             It needs the size of the set and of its largest modality (0.7 of it) once more.
+        existing: packed sets that are measured instead, and kept.
         out: JSON file for the figures.
     """
     table = Table(*COLUMNS.values(), title=f"Training with {WORKERS} workers, the larger of them")
     rows = []
-    for size in sizes_gb:
+    for path in existing:
+        rows.append(measure(path.resolve(), batch_size, steps))
+    for size in () if existing else sizes_gb:
         with tempfile.TemporaryDirectory(prefix="raymm-beyond-", dir=folder) as scratch:
-            row = measure(Path(scratch) / "set", size, batch_size, steps)
-        rows.append(row)
+            made = Path(scratch).resolve() / "set"
+            make(made, size)
+            rows.append(measure(made, batch_size, steps))
+    for row in rows:
         table.add_row(*(f"{row[key]:,.4g}" for key in COLUMNS))
     Console().print(table)
     worst = max(row["resident_mib"] - row["model_mib"] for row in rows) / 1024

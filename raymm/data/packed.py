@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from raymm.data.dataset import Dataset, Label, Modality
 from raymm.data.fetched import holds_manifest, is_remote, local_copy
 from raymm.data.fingerprint import fingerprint_of, modality_digest
-from raymm.data.mapped import MappedFile
+from raymm.data.mapped import RESIDENT_BYTES, MappedFile
 from raymm.data.packed_format import (
     MANIFEST,
     SAMPLES,
@@ -97,7 +97,9 @@ def open_packed(
     entries = [known[name] for name in modalities] or list(manifest.modalities)
     ids, labels = _samples(folder, manifest)
     chosen = _chosen(labels, label or manifest.label, address)
-    found = [_modality(folder, entry, len(ids)) for entry in entries]
+    sizes = [(folder / entry.path).stat().st_size for entry in entries]
+    share = RESIDENT_BYTES if sum(sizes) <= RESIDENT_BYTES else RESIDENT_BYTES // len(entries)
+    found = [_modality(folder, entry, len(ids), share) for entry in entries]
     if len(entries) < len(known):
         ids, found, chosen = restricted(ids, found, chosen)
     digests = [(each.rows, entry.digest) for each, entry in zip(found, entries, strict=True)]
@@ -167,9 +169,11 @@ def _chosen(labels: Sequence[Label], wanted: str | None, address: str) -> Label 
     raise DataError(f"{address} was packed without the label '{wanted}': {known}")
 
 
-def _modality(folder: Path, entry: ModalityEntry, samples: int) -> Modality:
+def _modality(
+    folder: Path, entry: ModalityEntry, samples: int, resident: int = RESIDENT_BYTES
+) -> Modality:
     path = folder / entry.path
-    mapping = MappedFile(path)
+    mapping = MappedFile(path, resident)
     batch = _batch(mapping.buffer(), path)
     if not batch.schema.equals(entry.schema()) or batch.num_rows != entry.rows:
         raise DataError(f"{path} is not what {MANIFEST} says. Copy or pack the set again.")

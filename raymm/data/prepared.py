@@ -98,9 +98,9 @@ class Column:
 
     def _gathered(self, index: NDArray[np.int64]) -> Tensor:
         """A scaled copy of some rows or vectors, index.shape + (width,)."""
-        values = torch.from_numpy(self.values.take(index, axis=0))
-        if self.mapping is not None:
-            self.mapping.count(values.nbytes)
+        if self.mapping is None:
+            return self._scaled(torch.from_numpy(self.values.take(index, axis=0)))
+        values = torch.from_numpy(self.mapping.gather(self.values, index))
         return self._scaled(values)
 
     def _scaled(self, values: Tensor) -> Tensor:

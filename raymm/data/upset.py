@@ -66,7 +66,7 @@ def upset_plot(names: Sequence[str], presence: NDArray[np.bool_], kind: str = "p
     bars.set_ylim(0, 1.3 * most)
     bars.set_ylabel("samples with just these", fontsize=9)
     bars.tick_params(axis="y", labelsize=8)
-    bars.yaxis.set_major_locator(MaxNLocator(integer=True))
+    bars.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     bars.set_xticks([])
     more = f" ({rest:,} samples in rarer ones)" if rest else ""
     bars.set_title(f"{len(presence):,} samples by the modalities they have{more}", fontsize=9)

@@ -11,7 +11,7 @@ import pytest
 from raymm.cli import main
 from raymm.config import DataConfig
 from raymm.data import dataset as datasets
-from raymm.data import mapped
+from raymm.data import mapped, packed
 from raymm.data.dataset import Dataset
 from raymm.data.fingerprint import fingerprint
 from raymm.data.pack import pack
@@ -79,9 +79,31 @@ def test_batches_are_the_same_to_the_bit(folder: str) -> None:
             np.testing.assert_array_equal(found[place], values)
 
 
-def test_pages_are_let_go_and_come_back(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "RESIDENT_BYTES", 100)
+def test_a_set_larger_than_may_stay_mapped_gives_the_same(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "RESIDENT_BYTES", 100)
+    monkeypatch.setattr(mapped, "SWEEP_BYTES", 100)
     test_batches_are_the_same_to_the_bit(folder)
+    table = open_packed(folder).modalities[0]
+    assert table.mapping is not None
+    index = np.array([[3, 0], [1, 3]])
+    np.testing.assert_array_equal(
+        table.mapping.gather(table.values, index), np.array(table.values)[index]
+    )
+
+
+def test_a_large_table_that_shrinks_while_in_use_is_an_error(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "RESIDENT_BYTES", 100)
+    table = open_packed(str(copied(folder, tmp_path / "set"))).modalities[0]
+    assert table.kind == "table"
+    assert table.mapping is not None
+    with table.mapping.path.open("r+b") as file:
+        file.truncate(10)
+    with pytest.raises(DataError, match="was cut while it was in use"):
+        table.mapping.gather(table.values, np.array([0]))
 
 
 def test_a_file_that_shrinks_while_in_use_is_an_error(folder: str, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A wide table of numbers as text, with names in its header and its first column, read in blocks.
 
-Nothing of it but the block at hand is in memory: R rows are parsed at a time, so that a table of
+Nothing of it is in memory but the block at hand and the next, which is read meanwhile: a table of
 450,000 rows takes no more than one of 450.
 """
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from raymm.data.sources.stream import Progress, Source, Stream, silent
+from raymm.data.sources.stream import Progress, Source, ahead, silent
 from raymm.errors import DataError
 
 MISSING = ("", "NA", "NaN", "nan", "N/A", "#N/A", "null", "NULL")
@@ -78,9 +78,10 @@ class Matrix:
         """
         with self.source.open(progress) as stream:
             header = stream.line(LONGEST_LINE)
+            blocks = stream.blocks(max(BLOCK_BYTES, 8 * len(header)), LONGEST_LINE)
             try:
-                for batch in self._batches(stream, len(header), numbers, texts):
-                    yield _rows(batch, len(texts))
+                for block in ahead(blocks):
+                    yield _rows(self._parsed(block, numbers, texts), len(texts))
             except pa.ArrowInvalid as error:
                 raise DataError(self._told(str(error))) from error
             if stream.last not in (b"\n", b"\r"):
@@ -89,19 +90,17 @@ class Matrix:
                     "it again; if it is whole, end its last line."
                 )
 
-    def _batches(
-        self, stream: Stream, header: int, numbers: Sequence[int], texts: Sequence[int]
-    ) -> Iterator[pa.RecordBatch]:
+    def _parsed(self, block: bytes, numbers: Sequence[int], texts: Sequence[int]) -> pa.Table:
+        """Rows of a block of whole lines."""
         names = [str(place) for place in range(len(self.columns) + 1)]
         wanted = ["0", *(str(place + 1) for place in (*texts, *numbers))]
         types = {name: pa.string() for name in wanted[: len(texts) + 1]}
         types |= {name: pa.float64() for name in wanted[len(texts) + 1 :]}
-        reader = pyarrow.csv.open_csv(
-            pa.PythonFile(stream, mode="r"),
+        # Arrow's own streaming reader reads up to 32 blocks ahead, whatever memory that takes.
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(block),
             read_options=pyarrow.csv.ReadOptions(
-                column_names=names,
-                block_size=max(BLOCK_BYTES, 8 * header),
-                use_threads=False,
+                column_names=names, block_size=len(block) + 1, use_threads=False
             ),
             parse_options=pyarrow.csv.ParseOptions(delimiter=self.delimiter),
             convert_options=pyarrow.csv.ConvertOptions(
@@ -111,7 +110,6 @@ class Matrix:
                 strings_can_be_null=True,
             ),
         )
-        yield from reader
 
     def _told(self, message: str) -> str:
         """What the parser says, with the column's name in place of its number."""
@@ -159,10 +157,11 @@ def _cells(line: str, delimiter: str) -> list[str]:
     return [cell.strip().removeprefix('"').removesuffix('"') for cell in line.split(delimiter)]
 
 
-def _rows(batch: pa.RecordBatch, texts: int) -> Rows:
-    strings = [batch.column(place).to_pylist() for place in range(texts + 1)]
-    numbers = batch.schema.names[texts + 1 :]
-    values = np.empty((batch.num_rows, 0))
-    if numbers and batch.num_rows:
-        values = batch.select(numbers).to_tensor(null_to_nan=True).to_numpy()
+def _rows(table: pa.Table, texts: int) -> Rows:
+    strings = [table.column(place).to_pylist() for place in range(texts + 1)]
+    numbers = table.select(range(texts + 1, table.num_columns))
+    values = np.empty((table.num_rows, 0))
+    if numbers.num_columns and table.num_rows:
+        (batch,) = numbers.to_batches()
+        values = batch.to_tensor(null_to_nan=True).to_numpy()
     return Rows(strings[0], strings[1:], values)

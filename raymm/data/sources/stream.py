@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -116,9 +117,43 @@ class Stream(io.RawIOBase):
                 raise DataError(f"A line has more than {longest:,} bytes. Is this a table?")
         return b"".join(parts).removesuffix(b"\r")
 
+    def blocks(self, size: int, longest: int) -> Iterator[bytes]:
+        """All that is left, in blocks of whole lines; the last one may lack its line end.
+
+        Args:
+            size: of a block, about.
+            longest: bytes of a line.
+
+        Raises:
+            DataError: a line is longer.
+        """
+        rest: list[bytes] = []
+        held = 0
+        while part := self.read(min(size, READ_BYTES)):
+            end = part.rfind(b"\n") + 1
+            held += len(part)
+            if end and held >= size:
+                yield b"".join([*rest, part[:end]])
+                rest, held = [part[end:]], len(part) - end
+            else:
+                rest.append(part)
+            if not end and held > longest:
+                raise DataError(f"A line has more than {longest:,} bytes. Is this a table?")
+        if held:
+            yield b"".join(rest)
+
     def seekable(self) -> bool:
         """Never."""
         return False
+
+
+def ahead(items: Iterator[bytes]) -> Iterator[bytes]:
+    """The same items; each is read in another thread while the caller works on the one before."""
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = executor.submit(next, items, None)
+            yield item
 
 
 class _Counted(io.RawIOBase):
