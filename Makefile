@@ -1,5 +1,6 @@
 # make sweep            train and compare all models on the built-in data (ARGS="--help" for settings)
 # make test             run the tests
+# make test-faults      those that lose nodes, drivers and heads (minutes)
 # make lint             ruff and mypy
 # make bench            measure, and write benchmarks/results.json (minutes; on a quiet machine)
 #
@@ -11,13 +12,16 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: sweep test lint bench clean
+.PHONY: sweep test test-faults lint bench clean
 
 sweep: $(READY)
 	$(BIN)/python sweeps/sparsity_grid.py $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-faults: $(READY)
+	$(BIN)/python -m pytest -m slow tests/faults $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -148,8 +148,9 @@ class Dispatcher:
             entry = self._entries[key]
             if entry.holder != holder:
                 return False
-            entry.epochs.append(epoch)
-            self._changed.notify_all()
+            if not entry.epochs or epoch["epoch"] > entry.epochs[-1]["epoch"]:
+                entry.epochs.append(epoch)  # else told again by a group that goes on with it
+                self._changed.notify_all()
             return not (self._closed or entry.stopping)
 
     async def discards(self, key: str, holder: str) -> bool:

@@ -76,6 +76,9 @@ def test_another_group_goes_on_with_the_cell_of_a_dead_one() -> None:
         assert await dispatcher.group_died(0, "killed")
         assert await soon(dispatcher.next_task(1, "y", 0)) == task("a")
         assert not await dispatcher.report("a", "x", {"epoch": 2.0})  # a survivor of the dead group
+        for epoch in (1.0, 2.0):  # it tells again what it takes up
+            assert await dispatcher.report("a", "y", {"epoch": epoch})
+        assert [e["epoch"] for e in (await dispatcher.watch("a", 0, True)).epochs] == [1, 2]
         await dispatcher.finish("a", "x", {"stale": 1.0})
         await dispatcher.finish("a", "y", {"fresh": 1.0})
         outcome = await outcome_of(dispatcher, "a")
