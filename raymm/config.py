@@ -85,6 +85,8 @@ class ModelConfig:
     """Attention heads of CBMF's Deep Fusion Encoder; each has `width` / `dfe_heads` components."""
     projection_width: int | None = None
     """Hidden width of the projections of CBMF and ConVIRT; None means `width`."""
+    pool_tokens: bool = False
+    """CBMF's element-wise operations see the mean of a sample's tokens, not each of them."""
     encoders: tuple[str, ...] = ()
     """Pretrained encoders, one for each modality in order, that run in every step: trained by
     ConVIRT, frozen in CBMF. Empty: the data are features already, which is much faster."""
@@ -107,6 +109,11 @@ class ModelConfig:
         if operation not in FUSION_OPERATIONS:
             known = nearest(operation, FUSION_OPERATIONS)
             raise ConfigError(f"There is no fusion operation '{operation}': {known}")
+        if self.pool_tokens and operation in ATTENTION_OPERATIONS:
+            raise ConfigError(
+                f"fusion_operation = {operation!r} chooses among tokens, and pool_tokens leaves it one "
+                "vector. Turn pool_tokens off, or use add, multiply or concatenate."
+            )
         _require(self.dfe_heads >= 1, "dfe_heads", self.dfe_heads, "1 or more")
         hidden = self.projection_width
         _require(hidden is None or hidden >= 1, "projection_width", hidden, "1 or more")

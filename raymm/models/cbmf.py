@@ -27,6 +27,7 @@ from raymm.models.deep_fusion import (
 )
 from raymm.models.embeddings import Embeddings
 from raymm.models.fusion_operations import ContextAttention, fusion_operation
+from raymm.models.pooling import mean_tokens
 from raymm.models.needs import check_tokens
 from raymm.models.projection import AlignmentModel
 from raymm.models.step_encoders import StepEncoders
@@ -58,7 +59,8 @@ class CBMF(AlignmentModel):
         start = 1.0 if config.fusion_operation == "multiply" else 0.0
         self.contexts = nn.Parameter(start + CONTEXT_SCALE * torch.randn(len(specs), config.width))
         self.operation = fusion_operation(config.fusion_operation, config.width)
-        tokens_stay = config.fusion_operation not in ATTENTION_OPERATIONS and not config.encoders
+        tokens_go = config.fusion_operation in ATTENTION_OPERATIONS or config.pool_tokens
+        tokens_stay = not tokens_go and not config.encoders
         self.fusion_encoder = (
             DeepFusionEncoder(config.width, config.dfe_heads, config.feedforward_factor)
             if tokens_stay and any(spec.kind == "sequence" for spec in specs)
@@ -89,6 +91,8 @@ class CBMF(AlignmentModel):
         features = block.values if self.encoders is None else self.encoders(block)
         if self.specs[block.modality].has_missing:
             features = features.nan_to_num(nan=0.0)
+        if self.config.pool_tokens and features.dim() == 3:
+            features = mean_tokens(features, device_lengths(block))
         projected: Tensor = self.projections[block.modality](features)
         context = self.contexts[block.modality].to(projected.dtype)
         if isinstance(self.operation, ContextAttention):

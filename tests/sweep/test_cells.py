@@ -30,6 +30,7 @@ CHANGES: dict[str, dict[str, object]] = {
         "fusion_operation": "multiply",
         "dfe_heads": 2,
         "projection_width": 64,
+        "pool_tokens": True,
         "encoders": ("minilm", "minilm"),
     },
     "loss": {
