@@ -27,8 +27,8 @@ from raymm.models.deep_fusion import (
 )
 from raymm.models.embeddings import Embeddings
 from raymm.models.fusion_operations import ContextAttention, fusion_operation
-from raymm.models.pooling import mean_tokens
 from raymm.models.needs import check_tokens
+from raymm.models.pooling import mean_tokens
 from raymm.models.projection import AlignmentModel
 from raymm.models.step_encoders import StepEncoders
 
