@@ -4,8 +4,8 @@ Images and names: trained on Tiny ImageNet (a class's first name is the caption)
 classification of CIFAR-10, fine-tuned on Tiny ImageNet. Texts: trained on pairs of captions, evaluated
 on STS-B and MRPC. CBMF with an element-wise operation, CBMF with attention, the encoders alone.
 
-Encoders run once, as tokens; pooled vectors are the tokens' means. Every step leaves what it found in
---work and is not done again: the same command goes on. DIR holds these tables:
+Encoders run once, as tokens; the element-wise operation sees their means. Every step leaves what it
+found in --work and is not done again: the same command goes on. DIR holds these tables:
 
     tiny_imagenet/{train,val}*.parquet, cifar10/{train,test}*.parquet     label_name, image
     coco_val2017_captions/*.parquet                                       image_id, caption
@@ -123,11 +123,10 @@ class Trained:
     folder: Path
     work: Path
 
-    def open(self, make: Callable[[bool, Track], PackedDataset]) -> TaskModel:
+    def open(self, make: Callable[[Track], PackedDataset]) -> TaskModel:
         """The model, trained if it is not yet."""
         if not (self.folder / "result.json").exists():
-            tokens = self.operation in ATTENTION_OPERATIONS
-            dataset = make(tokens, shown)
+            dataset = make(shown)
             cell = CellConfig(
                 data=DataConfig(
                     dataset=dataset.address,
@@ -135,7 +134,12 @@ class Trained:
                     validation_fraction=0.05,
                     test_fraction=0.05,
                 ),
-                model=ModelConfig(name="cbmf", width=WIDTH, fusion_operation=self.operation),
+                model=ModelConfig(
+                    name="cbmf",
+                    width=WIDTH,
+                    fusion_operation=self.operation,
+                    pool_tokens=self.operation not in ATTENTION_OPERATIONS,
+                ),
                 train=TRAIN,
             )
             with shown(f"training {self.folder.name}", TRAIN.epochs) as advance:
@@ -152,7 +156,7 @@ class Trained:
 def step(
     name: str,
     model: Trained,
-    make: Callable[[bool, Track], PackedDataset],
+    make: Callable[[Track], PackedDataset],
     task: TaskName,
     pairs: Pairs,
     console: Console,

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from raymm.data.dataset import Dataset
+from raymm.data.dataset import Dataset, Label
+from raymm.data.pack import PackWriter
 from raymm.data.packed import PackedDataset, is_packed, open_packed
 from raymm.data.sources.pairs.near import caption_pairs
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.data.sources.pairs.table import Columns, read_table
 from raymm.encoders.base import Encoder
 from raymm.encoders.load import load_encoder
-from raymm.tasks.means import TokenMeans, training_set
+from raymm.encoders.record import RECORD, VERSION, Outcome, Record, Source
 from raymm.tasks.model import Track, item_vectors
-from raymm.tasks.rows import pooled
+from raymm.tasks.rows import pooled, rows_of
 
+Vectors = dict[str, tuple[Encoder, Dataset]]
+ROWS = 1024
+"""Samples written at a time."""
 THRESHOLD = 0.7
 """Cosine above which two captions are a pair (CBMF, IV B)."""
 
@@ -54,40 +58,81 @@ def labelled_in_part(pairs: Pairs, count: int) -> Pairs:
     return replace(pairs, labels=(replace(label, values=codes),))
 
 
-def image_training_set(tiny: Pairs, work: Path, tokens: bool, track: Track) -> PackedDataset:
-    """Tiny ImageNet's train split with its names, as tokens or as their means."""
-    place = work / f"tiny_imagenet-{'tokens' if tokens else 'means'}"
+def image_training_set(tiny: Pairs, work: Path, track: Track) -> PackedDataset:
+    """Tiny ImageNet's train split with its names, as tokens."""
+    place = work / "tiny_imagenet-tokens"
     if is_packed(str(place)):
         return open_packed(str(place))
-    encoders = {"image": "efficientnet-lite0", "text": "minilm"}
-    train = tiny.split("train")
-    label = tiny.labels[0].name
-    made = _vectors(tiny, encoders, work, tokens, track)
+    train, label = tiny.split("train"), tiny.labels[0].name
+    made = _vectors(tiny, {"image": "efficientnet-lite0", "text": "minilm"}, work, track)
     return training_set(place, train, made, train.label(label))
 
 
-def text_training_set(source: Pairs, work: Path, tokens: bool, track: Track) -> PackedDataset:
+def text_training_set(source: Pairs, work: Path, track: Track) -> PackedDataset:
     """Pairs of captions that MiniLM finds near: one seen by MiniLM, the other by paraphrase-L3."""
-    place = work / f"captions-{'tokens' if tokens else 'means'}"
+    place = work / "captions-tokens"
     if is_packed(str(place)):
         return open_packed(str(place))
     minilm = load_encoder("minilm")
     seen = item_vectors(source, "text", minilm, work / "embeddings", True, track)
     near = caption_pairs(source, pooled(seen.modalities[0]), threshold=THRESHOLD)
     encoders = {"text_a": "minilm", "text_b": "paraphrase-minilm-l3"}
-    return training_set(place, near, _vectors(near, encoders, work, tokens, track))
+    return training_set(place, near, _vectors(near, encoders, work, track))
 
 
-def _vectors(
-    pairs: Pairs, encoders: Mapping[str, str], work: Path, tokens: bool, track: Track
-) -> dict[str, tuple[str, Encoder, Dataset]]:
-    made: dict[str, tuple[str, Encoder, Dataset]] = {}
+def _vectors(pairs: Pairs, encoders: Mapping[str, str], work: Path, track: Track) -> Vectors:
+    made: Vectors = {}
     for item, name in encoders.items():
         encoder = load_encoder(name)
-        used = encoder if tokens else TokenMeans(encoder)
-        made[item] = (
-            item,
-            used,
-            item_vectors(pairs, item, used, work / "embeddings", tokens, track),
-        )
+        made[item] = (encoder, item_vectors(pairs, item, encoder, work / "embeddings", True, track))
     return made
+
+
+def training_set(
+    folder: Path,
+    pairs: Pairs,
+    vectors: Mapping[str, tuple[Encoder, Dataset]],
+    label: Label | None = None,
+) -> PackedDataset:
+    """A data set to train on, of vectors that were computed before: samples that have them all.
+
+    Args:
+        folder: to be made; opened if it is there.
+        pairs: whose samples are taken.
+        vectors: modality of the pairs -> its encoder, and the tokens it has made.
+        label: of the samples of `pairs`.
+    """
+    if is_packed(str(folder)):
+        return open_packed(str(folder))
+    ids = pairs.ids
+    for _, dataset in vectors.values():
+        ids = np.intersect1d(ids, dataset.ids)
+    outcomes = []
+    with PackWriter(folder, name=pairs.name, licence=pairs.licence) as writer:
+        for name, (encoder, dataset) in vectors.items():
+            (modality,) = dataset.modalities
+            outcomes.append(Outcome(source=_source(name, pairs, encoder)))
+            writer.modality(name, modality.kind, list(modality.columns))
+            place = np.searchsorted(dataset.ids, ids)
+            for start in range(0, len(ids), ROWS):
+                part = rows_of(modality, place[start : start + ROWS])
+                assert part.offsets is not None
+                lengths = np.diff(part.offsets)
+                writer.append(name, ids[start : start + ROWS].tolist(), part.values, lengths)
+        if label is not None:
+            writer.label(label, pairs.ids.tolist())
+        record = Record(version=VERSION, pairs=pairs.name, modalities=tuple(outcomes))
+        writer.attach(RECORD, record.text())
+    return open_packed(str(folder))
+
+
+def _source(name: str, pairs: Pairs, encoder: Encoder) -> Source:
+    return Source(
+        modality=name,
+        items=name,
+        data=pairs.fingerprint(),
+        encoder=encoder.name,
+        weights=encoder.checksum,
+        preprocessing=encoder.preprocessing,
+        tokens=True,
+    )

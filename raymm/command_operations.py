@@ -138,9 +138,10 @@ def _how(sweep: Sweep) -> list[str]:
     settings = sweep.settings
     assert isinstance(settings, OperationSettings)
     targets = "soft targets (eq. 5)" if settings.soft_targets else "plain InfoNCE"
+    seen = "their mean" if settings.pool_tokens else "each of them"
     return [
-        f"All operations see the token sequences of {' and '.join(settings.encoders)}, which stay "
-        f"frozen, and are trained with {targets}; the epoch is chosen on the validation loss. Ridge "
-        "regression maps one encoder's mean token to the other's; its penalty, and which side is "
-        "mapped, are chosen on the validation pairs."
+        f"Attention chooses among the tokens of {' and '.join(settings.encoders)}, which stay frozen; "
+        f"the other operations see {seen}. Trained with {targets}; the epoch is chosen on the "
+        "validation loss. Ridge regression maps one encoder's mean token to the other's; its penalty, "
+        "and which side is mapped, are chosen on the validation pairs."
     ]

@@ -29,10 +29,10 @@ DEFAULTS = {
 class OperationSettings(SweepSettings):
     """Train CBMF with every fusion operation on pairs, and compare their retrieval.
 
-    All operations see the token sequences of the frozen encoders: attention needs them, and so the
-    others see no less. A setting that shows None takes its value from --preset, or is this sweep's
-    own: width 512, batch 256, peak learning rate 0.001, early stopping after 5 epochs without a lower
-    validation loss, 500 at most.
+    Attention chooses among the frozen encoders' tokens; the element-wise operations see the tokens'
+    mean, or each of them with --no-pool-tokens. A setting that shows None takes its value from
+    --preset, or is this sweep's own: width 512, batch 256, peak learning rate 0.001, early stopping
+    after 5 epochs without a lower validation loss, 500 at most.
     """
 
     AXES: ClassVar[tuple[str, ...]] = ("operations", "seeds")
@@ -53,6 +53,10 @@ class OperationSettings(SweepSettings):
     """Pairs to score retrieval on. Without it: --test-fraction if given, else 200."""
     patience: int | None = None
     """Epochs without a lower validation loss after which a training stops; 0 trains all epochs."""
+    pool_tokens: bool = True
+    """Element-wise operations see the mean of a sample's tokens; off, each token (much slower)."""
+    projection_width: int | None = None
+    """Hidden width of the projections. Without it: that of the embeddings."""
     soft_targets: bool = True
     """The paper's targets (eq. 5); --no-soft-targets trains with plain InfoNCE."""
 
@@ -90,6 +94,7 @@ class OperationSettings(SweepSettings):
         for operation in self.operations:
             for seed in self.seeds:
                 varied = {"fusion_operation": operation, "seed": seed, "cbmf_targets": targets}
+                varied["pool_tokens"] = self.pool_tokens and operation not in ATTENTION_OPERATIONS
                 yield self.config(dataset, **{**chosen, **varied, "name": "cbmf"})
 
 

@@ -20,7 +20,6 @@ from raymm.data.sources.pairs.pairs import Domain, Items, Pairs
 from raymm.encoders.base import Encoder
 from raymm.encoders.embed import embed_pairs
 from raymm.errors import ConfigError, DataError
-from raymm.tasks.means import TokenMeans
 from raymm.tasks.rows import pooled
 from raymm.training.saved import SavedModel
 
@@ -143,8 +142,6 @@ def item_vectors(
         tokens: token sequences instead of pooled vectors.
         track: shows progress.
     """
-    if not tokens and isinstance(encoder, TokenMeans):
-        return encoder.means(item_vectors(pairs, item, encoder.inner, cache, True, track))
     alone = replace(pairs, items=(pairs.of(item),), labels=())
     parts = (pairs.name, item, encoder.name, "tokens" if tokens else "pooled")
     name = "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)

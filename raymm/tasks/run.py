@@ -17,7 +17,6 @@ from raymm.errors import ConfigError, DataError, nearest
 from raymm.tasks.baseline import RidgeBaseline, ridge_baseline
 from raymm.tasks.classification import fine_tuning, linear_classification
 from raymm.tasks.classifier import ClassifierSettings
-from raymm.tasks.means import MARK, TokenMeans
 from raymm.tasks.model import TaskModel, Track, check_trained_on, untracked
 from raymm.tasks.names import TASKS, TaskName
 from raymm.tasks.result import TaskResult
@@ -111,8 +110,6 @@ def _same(name: str, source: Source) -> Encoder:
             f"the weights {source.weights} made. Install those, or name their folder with "
             f"--encoders {source.modality}=FOLDER."
         )
-    if source.preprocessing == encoder.preprocessing + MARK:
-        return TokenMeans(encoder)
     for pooling in POOLINGS[1:]:
         if encoder.preprocessing == source.preprocessing:
             return encoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raymm.config import FUSION_OPERATIONS
+from raymm.config import ATTENTION_OPERATIONS, FUSION_OPERATIONS
 from raymm.data.dataset import Dataset, Label, Modality
 from raymm.data.prepare import prepare
 from raymm.errors import ConfigError
@@ -31,6 +31,8 @@ def test_every_operation_is_a_cell_and_they_differ_in_nothing_else() -> None:
     assert {operations.count(each) for each in FUSION_OPERATIONS} == {2}
     assert {cell.config.data for cell in cells} == {cells[0].config.data}
     assert {cell.config.model.name for cell in cells} == {"cbmf"}
+    pooling = {c.config.model.fusion_operation: c.config.model.pool_tokens for c in cells}
+    assert {each for each in pooling if not pooling[each]} == set(ATTENTION_OPERATIONS)
     assert "cbmf dot_attention S=0 seed=1" in {cell.title for cell in cells}
 
 
