@@ -80,13 +80,14 @@ def gain(value: float, default: float, goal: Objective) -> float:
 
 
 def best_table(best: Sequence[Best], goals: Sequence[Objective]) -> Table:
-    """The best settings of each condition, for a terminal of 100 columns."""
+    """The best settings of each condition; four settings and an objective fit into 80 columns."""
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     params = list(dict.fromkeys(name for found in best for name in found.trial.params))
     for title in ("model", "S"):
         table.add_column(title, no_wrap=True)
     for title in (*params, *(goal.metric for goal in goals), "default"):
-        table.add_column(title.replace("_", " "), justify="right")
+        lines = title.replace("_", "\n").replace("/", "/\n")
+        table.add_column(lines, justify="right", no_wrap=True)
     for found in best:
         first = goals[0].metric
         table.add_row(
