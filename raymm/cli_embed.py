@@ -51,7 +51,7 @@ def embed(
         tokens: token sequences instead of one vector for each item.
         pooling: auto (the encoder's own), mean, cls or pooler.
         address: of a running Ray cluster; without it one is started here.
-        cpus_per_worker: CPUs of a worker, where there is no GPU.
+        cpus_per_worker: CPUs of a worker, beside its GPU where there are any.
         workers: at most; as many as the cluster holds, if not given.
     """
     from raymm.data.sources.pairs.load import load_pairs  # what follows loads Ray and torch

@@ -82,6 +82,7 @@ class Encoder(ABC):
         checksum: SHA-256 of its weights, in hex.
         preprocessing: what is done to items before, and how vectors are pooled: all that decides
             its result besides the weights.
+        at_a_time: items that it likes to be given together; more on a GPU.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Encoder(ABC):
     width: int
     checksum: str
     preprocessing: str
+    at_a_time: int = 32
 
     @abstractmethod
     def encode(self, items: Sequence[Item], *, tokens: bool = False) -> Encoded:

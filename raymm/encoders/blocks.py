@@ -26,8 +26,6 @@ from raymm.errors import DataError
 
 BLOCK = 256
 """Different items in a block: seconds of work for one core, some megabytes."""
-DECODED = 32
-"""Images that are held decoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,10 @@ def compute(encoder: Encoder, items: Sequence[Item], *, tokens: bool) -> Block:
     """Encode items; images that do not decode have no vectors."""
     if encoder.domain == "text":
         return _of(encoder.encode(items, tokens=tokens), len(items))
+    step = encoder.at_a_time  # no more are held decoded
     parts = [
-        _pictures(encoder, cast(Sequence[Picture], items[start : start + DECODED]), tokens)
-        for start in range(0, len(items), DECODED)
+        _pictures(encoder, cast(Sequence[Picture], items[start : start + step]), tokens)
+        for start in range(0, len(items), step)
     ]
     values = np.concatenate([part.values for part in parts])
     return Block(values, np.concatenate([part.lengths for part in parts]), 0)

@@ -35,7 +35,7 @@ class EmbedSettings:
     pooling: str = "auto"
     """How tokens become one vector: the model's own way, mean, cls or pooler."""
     cpus_per_worker: float = 1
-    """CPUs of a worker that encodes on the CPU."""
+    """CPUs of a worker, beside its GPU where there are any."""
     workers: int | None = None
     """Workers at most; None is as many as the cluster holds."""
 
@@ -167,12 +167,18 @@ def _mistake(error: BaseException | None) -> RaymmError | None:
 
 def _resources(settings: EmbedSettings) -> dict[str, Any]:
     """What a worker holds: a GPU where there is one."""
-    return {"num_gpus": 1} if _gpus() else {"num_cpus": settings.cpus_per_worker}
+    cpus = {"num_cpus": settings.cpus_per_worker}
+    return {**cpus, "num_gpus": 1} if _gpus() else cpus
 
 
 def _workers(settings: EmbedSettings, blocks: int) -> int:
-    cpus = int(_amount("CPU") // settings.cpus_per_worker)
-    return max(1, min(settings.workers or blocks, _gpus() or cpus, blocks))
+    held = int(_amount("CPU") // settings.cpus_per_worker)
+    if not held:
+        raise ConfigError(
+            f"A worker needs {settings.cpus_per_worker:g} CPUs, but the cluster has "
+            f"{_amount('CPU'):g}. Lower --cpus-per-worker."
+        )
+    return min(settings.workers or blocks, _gpus() or held, held, blocks)
 
 
 def _gpus() -> int:

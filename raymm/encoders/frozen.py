@@ -22,7 +22,7 @@ IMAGES = 16
 """Images in a forward pass."""
 TOKENS = 4096
 """Tokens in a forward pass, padding included."""
-ON_GPU = 16
+ON_GPU = 8
 """A GPU takes this many times as much in a forward pass."""
 
 
@@ -53,6 +53,7 @@ class FrozenEncoder(Encoder):
     def to(self, device: str) -> None:
         """Move it to where it is to compute."""
         self._module.to(device)
+        self.at_a_time = Encoder.at_a_time * self._more()
 
     def module(self) -> EncoderModule:
         """A copy that can be trained: its own weights, training mode, gradients on."""

@@ -83,8 +83,9 @@ def test_at_an_address(
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     folder = models.bert(tmp_path / "bert")
-    first = load_encoder(folder).checksum
-    embed(some_pairs(), [("", folder)], str(tmp_path / "cache"))
+    encoder = load_encoder(folder)
+    first = encoder.checksum
+    embed_pairs(some_pairs(), {"text": encoder}, tmp_path / "cache")
     weights = load_file(Path(folder, "model.safetensors"))
     weights["pooler.dense.bias"] += 1
     save_file(weights, Path(folder, "model.safetensors"), {"format": "pt"})
@@ -105,6 +106,12 @@ def test_a_worker_with_other_weights_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="where the run was started"):
         embed(some_pairs(), [("", folder)], str(tmp_path / "cache"), progress=change)
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_worker_that_fits_nowhere(tmp_path: Path, folders: tuple[str, str]) -> None:
+    settings = EmbedSettings(cpus_per_worker=64)
+    with pytest.raises(ConfigError, match="A worker needs 64 CPUs, but the cluster has 2"):
+        embed(some_pairs(), [("", folders[1])], str(tmp_path / "cache"), settings)
 
 
 def test_settings_out_of_range() -> None:
