@@ -13,6 +13,7 @@ from raymm.sweep.prices import GPU_MEMORY_GIB, Instance, Prices, read_prices
 from raymm.sweep.recorded import Recorded, Taken
 from raymm.sweep.states import STATES, State, cell_states
 from raymm.sweep.tags import KIND, condition
+from raymm.training.placing import workers_that_fit
 
 START_S = 20.0
 """Until the first cell trains: Ray and the worker groups start."""
@@ -57,6 +58,8 @@ class Forecast:
     kinds: Sequence[Kind]
     workers: int
     gpu: str | None
+    larger_gpu: str | None
+    gpus_per_worker: float
     at_once: int | None
     refusal: str
     prices: Prices | None
@@ -108,7 +111,8 @@ class Forecast:
         have = GPU_MEMORY_GIB.get(self.gpu or "")
         if have is None:
             return None
-        return kind.memory_gib * (1 if kind.taken.memory_gib else SLACK) <= have
+        need = kind.memory_gib * (1 if kind.taken.memory_gib else SLACK)
+        return need <= have * self.gpus_per_worker
 
 
 def forecast(sweep: Sweep, times: Callable[[Cell], int] = lambda cell: 1) -> Forecast:
@@ -131,7 +135,7 @@ def forecast(sweep: Sweep, times: Callable[[Cell], int] = lambda cell: 1) -> For
         kinds.setdefault(condition(cell).partition(" S=")[0], []).extend([cell] * times(cell))
     at_once, refusal = _room(sweep)
     prices = read_prices()
-    per_worker = (settings.gpu, 1, settings.cpus_per_worker)
+    per_worker = (settings.gpu, settings.gpus_per_worker, settings.cpus_per_worker)
     instance = prices.cheapest(*per_worker) if prices else None
     held = instance.holds(*per_worker) if instance else 0
     return Forecast(
@@ -139,6 +143,8 @@ def forecast(sweep: Sweep, times: Callable[[Cell], int] = lambda cell: 1) -> For
         kinds=[_kind(sweep, title, cells, states, recorded) for title, cells in kinds.items()],
         workers=settings.workers,
         gpu=settings.gpu,
+        larger_gpu=settings.larger_gpu,
+        gpus_per_worker=settings.gpus_per_worker,
         at_once=at_once,
         refusal=refusal,
         prices=prices,
@@ -176,26 +182,27 @@ def _room(sweep: Sweep) -> tuple[int | None, str]:
     try:
         if settings.address is not None:
             resources = {"CPU": float(settings.cpus_per_worker)}
-            resources |= {"GPU": 1.0} if settings.gpu else {}
+            resources |= {"GPU": settings.gpus_per_worker} if settings.gpu else {}
             with connected(settings.address):
                 fit = groups_that_fit(settings.workers, resources, settings.gpu)
         elif settings.gpu is None:
             fit = groups_on_this_machine(settings.workers, settings.cpus_per_worker)
         else:
-            fit = _groups_on_own_gpus(settings.workers, settings.gpu)
+            fit = _groups_on_own_gpus(settings.workers, settings.gpu, settings.gpus_per_worker)
     except SweepError as error:
         return None, str(error)
     return min(fit, settings.max_concurrent or fit), ""
 
 
-def _groups_on_own_gpus(workers: int, gpu: str) -> int:
+def _groups_on_own_gpus(workers: int, gpu: str, share: float) -> int:
     from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager as Nvidia
 
     have, kind = Nvidia.get_current_node_num_accelerators(), "none"
     if have:
         kind = Nvidia.get_current_node_accelerator_type() or "unknown"
-    if have // workers and (gpu in ("any", kind) or kind.startswith(f"{gpu}-")):
-        return have // workers
+    groups = workers_that_fit([{"GPU": float(have)}], {"GPU": share}, None) // workers
+    if groups and (gpu in ("any", kind) or kind.startswith(f"{gpu}-")):
+        return groups
     raise SweepError(
         f"No cell can be placed: it needs {workers} worker(s) with a GPU of kind {gpu}, and this "
         f"machine has {have} (kind: {kind}). Give the --address of a cluster that has them, or "

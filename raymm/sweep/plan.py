@@ -40,7 +40,7 @@ PLACES = {
 }
 PLACES |= {"studies", "trials"}  # more trials are more of the same search
 SHAPE = {"workers_per_cell", "cpus_per_worker", "gpu", "gpus_per_worker", "max_concurrent"}
-SHAPE |= {"checkpoint_every_s"}
+SHAPE |= {"larger_gpu", "checkpoint_every_s"}
 """Settings that decide where and how a sweep runs, not what its numbers are."""
 
 

@@ -33,7 +33,7 @@ def show_plan(sweep: Sweep, console: Console) -> None:
     console.print()
     console.print(needs_table(found))
     console.print()
-    console.print(_totals(sweep, found))
+    console.print(totals_table(sweep, found))
     if found.refusal:
         raise SweepError(found.refusal)
 
@@ -62,7 +62,8 @@ def _facts(sweep: Sweep, found: Forecast) -> Table:
         f"{config.train.epochs} epochs, batch {config.train.batch_size}, width "
         f"{config.model.width}, {config.model.depth} blocks, {config.train.precision}",
     )
-    gpu = f"a GPU of kind {settings.gpu} and " if settings.gpu else ""
+    share = "a GPU" if settings.gpus_per_worker == 1 else f"{settings.gpus_per_worker:g} of a GPU"
+    gpu = f"{share} of kind {settings.gpu} and " if settings.gpu else ""
     table.add_row(
         "a cell needs",
         f"{settings.workers} worker(s) with {gpu}{settings.cpus_per_worker:g} CPU each",
@@ -89,7 +90,7 @@ def needs_table(found: Forecast) -> Table:
             "-" if kind.seconds is None else duration(kind.seconds),
         ]
         if found.gpu in GPU_MEMORY_GIB:
-            row.append("yes" if found.fits(kind) else "NO")
+            row.append("yes" if found.fits(kind) else found.larger_gpu or "NO")
         table.add_row(*row)
     return table
 
@@ -100,7 +101,8 @@ def _each(kind: Kind) -> str:
     return duration(kind.seconds / len(kind.open))
 
 
-def _totals(sweep: Sweep, found: Forecast) -> Table:
+def totals_table(sweep: Sweep, found: Forecast) -> Table:
+    """What the sweep takes in all, and where everything is."""
     table, settings = _rows(), sweep.settings
     if any(kind.taken.memory_gib is None for kind in found.kinds):
         table.add_row("memory", f"* estimated; may be more by a factor of {SLACK:g}")

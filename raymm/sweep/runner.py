@@ -99,7 +99,9 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
                 stopping = interrupts.stopping
 
                 def train_mine(cells: Sequence[Cell]) -> None:
-                    train(sweep, [_grid_job(sweep, cells)], recorder, stopping)
+                    for jobs in _grid_jobs(sweep, cells):
+                        if not stopping.is_set():
+                            train(sweep, jobs, recorder, stopping)
 
                 train_shares(missing, sweep.ledger, recorder, train_mine, stopping)
             recorder.stop_the_rest()
@@ -107,19 +109,31 @@ def run_sweep(sweep: Sweep, console: Console) -> list[CellResult]:
     return [results[cell.key] for cell in sweep.cells]
 
 
-def _grid_job(sweep: Sweep, cells: Sequence[Cell]) -> Job:
-    return Job(pool_settings(sweep), EachOnce(cells), sweep.settings.max_concurrent, len(cells))
+def _grid_jobs(sweep: Sweep, cells: Sequence[Cell]) -> list[list[Job]]:
+    """A job for each kind of GPU: all at once, or one by one where --max-concurrent limits them."""
+    from raymm.sweep.placement import by_gpu
+
+    most = sweep.settings.max_concurrent
+    jobs = [
+        Job(pool_settings(sweep, gpu), EachOnce(group), most, len(group))
+        for gpu, group in by_gpu(sweep, cells).items()
+    ]
+    return [[job] for job in jobs] if most else [jobs]
 
 
-def pool_settings(sweep: Sweep) -> PoolSettings:
-    """The worker groups that a sweep's settings ask for."""
+def pool_settings(sweep: Sweep, gpu: str | None = None) -> PoolSettings:
+    """The worker groups that a sweep's settings ask for.
+
+    Args:
+        gpu: another kind of GPU than the settings'.
+    """
     from raymm.training.pool import PoolSettings
 
     settings = sweep.settings
     return PoolSettings(
         workers=settings.workers,
         cpus=settings.cpus_per_worker,
-        gpu=settings.gpu,
+        gpu=gpu or settings.gpu,
         gpus=settings.gpus_per_worker,
         checkpoint_s=settings.checkpoint_every_s,
         storage=sweep.storage,

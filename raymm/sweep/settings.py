@@ -120,6 +120,8 @@ class SweepSettings:
     """CPUs, and threads, of each worker."""
     gpu: str | None = None
     """Give each worker a GPU of this kind, as Ray names it (A10G, A100, H100 ...), or any."""
+    larger_gpu: str | None = None
+    """Another kind (A100), only for models whose estimated memory does not fit --gpu."""
     gpus_per_worker: float = 1
     """GPUs of each worker: 1, or a share of one, such as 0.25 for four small cells on a GPU."""
     checkpoint_every_s: float = 30
@@ -158,6 +160,11 @@ class SweepSettings:
         if not self.checkpoint_every_s >= 0:
             raise ConfigError(
                 f"--checkpoint-every-s = {self.checkpoint_every_s} must be 0 or more."
+            )
+        if self.larger_gpu is not None and self.gpu is None:
+            raise ConfigError(
+                f"--larger-gpu {self.larger_gpu} is for what does not fit --gpu, which is not "
+                f"given. Give --gpu too, or --gpu {self.larger_gpu} alone."
             )
         check_gpu_share(self.gpus_per_worker, self.workers, self.gpu)
         if self.name is not None and not re.fullmatch(r"[\w.+-]*\w[\w.+-]*", self.name):
