@@ -13,19 +13,27 @@ Every setting: --help.
 
 from __future__ import annotations
 
+import dataclasses
+
 from rich.console import Console
 
 from raymm.command import DONE, conclude_search, script
-from raymm.sweep.search.run import prepare_search, print_search, run_search
+from raymm.sweep.calibrate import calibrate
+from raymm.sweep.search.run import prepare_search, run_search
 from raymm.sweep.search.settings import SearchSettings
+from raymm.sweep.search.view import print_search, show_search_plan
 
 
 def run(settings: SearchSettings, command: str, console: Console) -> int:
     """Search, or only show what would be searched; returns the exit status."""
     search = prepare_search(settings)
-    print_search(search, console)
-    if settings.plan:
+    if settings.calibrate:
+        unpruned = dataclasses.replace(settings, pruner="none")
+        calibrate(dataclasses.replace(search.sweep, settings=unpruned), console)
+    if settings.plan or settings.calibrate:
+        show_search_plan(search, console)
         return DONE
+    print_search(search, console)
     with search.sweep.ledger:
         found = run_search(search, console)
         return conclude_search(search, found, command, console)

@@ -10,7 +10,6 @@ from functools import partial
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from rich.console import Console
-from rich.table import Table
 
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep
@@ -19,8 +18,7 @@ from raymm.sweep.search.best_file import Best, write_best
 from raymm.sweep.search.conductor import FOR_GOOD, Conductor
 from raymm.sweep.search.identity import IDENTITY, check_identity, identity, study_name
 from raymm.sweep.search.settings import SearchSettings
-from raymm.sweep.search.space import space_words
-from raymm.sweep.search.storage import dashboard_command, explained, open_storage, studies_address
+from raymm.sweep.search.storage import explained, open_storage, studies_address
 from raymm.sweep.search.study import ConditionStudy
 from raymm.sweep.search.trials import TrialRecord
 
@@ -85,43 +83,6 @@ def _begun(storage: BaseStorage, name: str, own: Mapping[str, object]) -> dict[s
     trials = storage.get_all_trials(study._study_id, deepcopy=False)
     states = [trial.state for trial in trials if trial.state is not TrialState.WAITING]
     return {state.name.lower(): states.count(state) for state in dict.fromkeys(states)}
-
-
-def print_search(search: Search, console: Console) -> None:
-    """Show what the search would do. Starts nothing and writes nothing."""
-    sweep, settings = search.sweep, search.settings
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    samples = f"{sweep.dataset.name}: {len(sweep.dataset.ids):,} samples"
-    spaces = settings.spaces(sweep.dataset)
-    trials = {model: settings.trials_of(space) for model, space in spaces.items()}
-    wanted = sum(trials[condition.model] for condition in settings.conditions)
-    table.add_row("search", sweep.name)
-    table.add_row("data", samples)
-    table.add_row("conditions", f"{len(settings.conditions)}: {settings.summary()}")
-    table.add_row(
-        "trials",
-        f"{wanted} in all, {max(trials.values())} for each condition, of {len(settings.seeds)} "
-        f"seed(s): {wanted * len(settings.seeds)} cells at most",
-    )
-    for title, states in search.begun.items():
-        if states:
-            counts = ", ".join(f"{count} {state}" for state, count in states.items())
-            table.add_row("", f"{title}: {counts}")
-    for model, space in spaces.items():
-        words = "  ".join(f"{name} {word}" for name, word in space_words(space).items())
-        table.add_row("space", f"{model}: {words}")
-    goals = settings.goals(sweep.dataset)
-    table.add_row("objective", ", ".join(f"{goal.direction} {goal.metric}" for goal in goals))
-    table.add_row("sampler", settings.sampler)
-    pruned = "" if settings.pruner == "none" else f", by {settings.prune_on}"
-    table.add_row("pruner", settings.pruner + pruned)
-    table.add_row("results", str(sweep.folder))
-    table.add_row("studies", dashboard_command(search.address))
-    table.add_row("checkpoints", sweep.storage)
-    table.add_row("MLflow", sweep.ledger.ui_command)
-    console.print(table)
 
 
 def run_search(search: Search, console: Console) -> Found:
