@@ -24,6 +24,11 @@ def assign(
     average, not exactly. The test split does not depend on the validation fraction. Samples of one
     group, such as 'photo#0' and 'photo#1', fall into one split: what comes before '#' decides.
     """
-    place = uniforms((str(each).partition("#")[0] for each in ids), "split", seed)
+    place = places(ids, seed)
     held_out = np.where(place < test_fraction, TEST, VALIDATION)
     return np.where(place < test_fraction + validation_fraction, held_out, TRAIN).astype(np.int64)
+
+
+def places(ids: NDArray[np.str_], seed: int) -> NDArray[np.float64]:
+    """Where each sample stands in [0, 1), (samples,): the same for those of one group."""
+    return uniforms((str(each).partition("#")[0] for each in ids), "split", seed)

@@ -10,7 +10,7 @@ import numpy as np
 
 from raymm.config import ATTENTION_OPERATIONS, FUSION_OPERATIONS, CellConfig, FusionOperation
 from raymm.data.dataset import Dataset
-from raymm.data.hashing import uniforms
+from raymm.data.splits import places
 from raymm.errors import ConfigError, nearest
 from raymm.sweep.settings import SweepSettings
 
@@ -104,7 +104,8 @@ HELD_OUT = 200
 def fraction_for(dataset: Dataset, count: int, split_seed: int) -> float:
     """The test fraction with which just so many samples that have every modality are held out.
 
-    Whether a sample is held out is decided by its id; so the fraction lies between two samples.
+    Whether a sample is held out is decided by its id, so the fraction lies between two samples. Of
+    samples that come in groups, as captions of a photo do, it may be a few more: a group stays whole.
 
     Raises:
         ConfigError: there are not enough samples.
@@ -115,5 +116,6 @@ def fraction_for(dataset: Dataset, count: int, split_seed: int) -> float:
             f"--held-out {count} of {int(whole.sum()):,} pairs in {dataset.name} leaves too few to "
             "train on. Give less than half."
         )
-    places = np.sort(uniforms(dataset.ids[whole], "split", split_seed))
-    return float((places[count - 1] + places[count]) / 2)
+    standing = np.sort(places(dataset.ids[whole], split_seed))
+    last = standing[count - 1]
+    return float((last + standing[standing > last][0]) / 2)

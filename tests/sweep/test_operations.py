@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,13 @@ def test_just_so_many_pairs_are_held_out(count: int) -> None:
     assert prepared.test.size == count
     other = OperationSettings(held_out=count, operations=("add",), split_seed=3).expand(dataset)[0]
     assert prepare(dataset, other.config.data).test.size == count
+
+
+def test_groups_are_held_out_whole() -> None:
+    plain = tokens()
+    grouped = replace(plain, ids=np.array([f"{row // 5:04}#{row % 5}" for row in range(500)]))
+    cell = OperationSettings(held_out=52, operations=("add",)).expand(grouped)[0]
+    assert prepare(grouped, cell.config.data).test.size == 55
 
 
 def test_two_hundred_are_held_out_unless_asked_otherwise() -> None:
