@@ -13,6 +13,8 @@ from rich.text import Text
 from raymm.tasks.paper import MARK, Columns
 
 PER_CENT = 100.0
+MOST_ROWS = 20
+"""Rows of a table that a terminal shows; of a longer one some, evenly spread. Files have them all."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,16 @@ def print_result(result: TaskResult, console: Console) -> None:
 
 
 def _table(table: TaskTable) -> Table:
-    shown = Table(title=table.title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    step = -(-len(table.frame) // MOST_ROWS)
+    frame = table.frame.iloc[step - 1 :: step]
+    title = table.title if step == 1 else f"{table.title}; row {step} and every {step}th after it"
+    shown = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     shown.add_column("", no_wrap=True)
-    for name in table.frame.columns:
+    for name in frame.columns:
         style = "dim" if str(name).startswith(MARK) else "none"
         shown.add_column(str(name), justify="right", style=style)
-    for row, values in zip(table.frame.index, table.frame.to_numpy(), strict=True):
-        shown.add_row(str(row), *(_figure(value) for value in values))
+    for row, values in zip(frame.index, frame.to_numpy(), strict=True):
+        shown.add_row(_figure(row), *(_figure(value) for value in values))
     return shown
 
 
