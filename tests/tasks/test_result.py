@@ -39,9 +39,9 @@ def test_a_long_table_is_printed_in_part_and_kept_whole() -> None:
     frame = pd.DataFrame({"x": range(100)}, index=pd.Index(range(100, 10_001, 100), name="k"))
     result = TaskResult("retrieval", "d", {}, (TaskTable("hits", "Hits", frame),), ("Note.",))
     text = printed(result)
-    rows = [line.split()[0] for line in text.splitlines() if line[:1].isdigit()]
+    rows = [line.split()[0] for line in text.splitlines() if line[:3].isdigit()]
     assert rows[0] == "500" and rows[-1] == "10000" and len(rows) == 20
-    assert "every 5th" in text and "Note." in text
+    assert "every" in text and "Note." in text
     assert len(result.files()["hits.csv"].splitlines()) == 101
 
 
