@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from raymm.config import LossConfig
 from raymm.losses.gather import gather_embeddings
@@ -18,6 +19,8 @@ from raymm.models.embeddings import Embeddings
 
 LARGEST_BLOCK = 2**26
 """Most similarities held at a time (256 MiB in fp32)."""
+FRUGAL_BLOCK = 2**22
+"""The same where memory is short."""
 
 
 class ContrastiveLoss(nn.Module):
@@ -26,9 +29,14 @@ class ContrastiveLoss(nn.Module):
     A pair's term runs over the samples that have both embeddings, as rows and as negatives. Pairs that
     no sample has are left out of the mean. With ranks, embeddings are gathered first, so that the loss
     and its gradient are those of the whole batch on one rank.
+
+    Attributes:
+        frugal: whether a few pairs' similarities at a time are held, and computed once more for the
+            gradient, rather than all until then.
     """
 
     pair_index: Tensor
+    frugal: bool = False
 
     def __init__(self, pairs: Sequence[tuple[int, int]], config: LossConfig) -> None:
         super().__init__()
@@ -54,10 +62,15 @@ class ContrastiveLoss(nn.Module):
             vectors = F.normalize(vectors, dim=-1)
         terms, counts = [], []
         first, second = self.pair_index
-        at_once = max(1, LARGEST_BLOCK // max(1, vectors.shape[1] ** 2))
+        block = FRUGAL_BLOCK if self.frugal else LARGEST_BLOCK
+        at_once = max(1, block // max(1, vectors.shape[1] ** 2))
         for one, two in zip(first.split(at_once), second.split(at_once), strict=True):
             both = everyone.present[one] & everyone.present[two]
-            terms.append(self._terms(vectors[one], vectors[two], both))
+            pairs = vectors[one], vectors[two], both
+            if self.frugal:
+                terms.append(checkpoint(self._terms, *pairs, use_reentrant=False))
+            else:
+                terms.append(self._terms(*pairs))
             counts.append(both.sum(1))
         used = torch.cat(counts) > 0
         total = torch.where(used, torch.cat(terms), 0.0).sum()

@@ -5,7 +5,7 @@ to its gradient. Instead (GradCache: Gao et al., "Scaling Deep Contrastive Learn
 Memory Limited Setup", 2021): embed all micro-batches without a graph, take the loss of all embeddings
 and its gradient with respect to them, then embed each micro-batch again with a graph and send its
 share of that gradient through it. Activations of one micro-batch are held at a time; the model runs
-forward twice.
+forward twice. The loss itself computes its similarities twice instead of keeping them.
 
 Shapes: K embeddings, B places of this rank's share of a batch, d components.
 """
@@ -90,6 +90,7 @@ def backward_in_parts(learner: Learner, batch: Batch, parts: int) -> Tensor:
             cached.append(learner.embed(part))
     vectors = torch.cat([each.vectors for each in cached], 1).requires_grad_()
     present = torch.cat([each.present for each in cached], 1)
+    learner.loss.frugal = True
     loss: Tensor = learner.loss(Embeddings(vectors, present))
     torch.autograd.backward(loss)
     assert vectors.grad is not None

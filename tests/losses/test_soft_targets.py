@@ -103,7 +103,7 @@ def test_it_nears_plain_infonce_as_the_targets_sharpen() -> None:
     embeddings = Embeddings(vectors, torch.ones(2, 6, dtype=torch.bool))
     config = LossConfig(temperature=0.01)
     soft, hard = (kind([(0, 1)], config)(embeddings) for kind in (SoftTargetLoss, ContrastiveLoss))
-    torch.testing.assert_close(soft, hard, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(soft, hard, atol=1e-4, rtol=1e-4)  # logits of 100 in float32
 
 
 @pytest.mark.parametrize("log_scale", [-50.0, 0.0, math.log(100), 50.0])

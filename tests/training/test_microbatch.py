@@ -14,8 +14,13 @@ import torch.multiprocessing as mp
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from raymm.config import MODEL_NAMES, CellConfig, ModelConfig, ModelName
+from raymm.config import MODEL_NAMES, CellConfig, DataConfig, ModelConfig, ModelName
 from raymm.data.batch import Batch
+from raymm.data.prepare import prepare
+from raymm.data.sources.pairs.load import load_pairs
+from raymm.encoders.load import load_encoder
+from raymm.encoders.raw import raw_dataset
+from raymm.losses.contrastive import ContrastiveLoss
 from raymm.training.learner import Learner
 from raymm.training.microbatch import backward_in_parts, split_batch
 from tests.losses.test_world_size import SPECS, share_of
@@ -23,7 +28,7 @@ from tests.models.batches import random_batch, random_presence
 
 MODALITIES = 3
 MODELS: tuple[ModelName, ...] = tuple(name for name in MODEL_NAMES if name != "convirt")
-"""ConVIRT's encoders are downloaded; its model is otherwise CBMF's."""
+"""Those that need no encoders."""
 PARTS = (1, 2, 3, 8)
 
 
@@ -76,6 +81,26 @@ def test_gradient_in_parts_is_that_of_the_whole_step(name: ModelName, sparsity: 
         assert_same(gradients(cut), wanted)
 
 
+def test_the_loss_holds_few_similarities_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = random_batch(random_presence(12, MODALITIES, 0.3, seed=5), seed=1)
+    whole = learner("mca")
+    torch.autograd.backward(whole(batch))
+    monkeypatch.setattr("raymm.losses.contrastive.FRUGAL_BLOCK", 2 * 12**2)  # two pairs at a time
+    sizes: list[int] = []
+    terms = ContrastiveLoss._terms
+
+    def counted(loss: ContrastiveLoss, *pairs: Tensor) -> Tensor:
+        sizes.append(len(pairs[0]))
+        return terms(loss, *pairs)
+
+    monkeypatch.setattr(ContrastiveLoss, "_terms", counted)
+    cut = learner("mca")
+    backward_in_parts(cut, batch, 4)
+    assert max(sizes) == 2
+    assert sum(sizes) == 2 * len(cut.model.pairs)  # once more for the gradient
+    assert_same(gradients(cut), gradients(whole))
+
+
 def test_a_batch_is_cut_in_order_and_nothing_is_lost() -> None:
     batch = random_batch(random_presence(11, MODALITIES, 0.4, seed=2))
     parts = split_batch(batch, 4)
@@ -103,6 +128,32 @@ def test_what_is_drawn_in_the_first_pass_is_drawn_again_in_the_second() -> None:
     assert len(drawn) == 6
     assert all(torch.equal(one, two) for one, two in zip(drawn[:3], drawn[3:], strict=True))
     assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_encoders_that_are_trained_get_the_gradient_of_the_whole_step() -> None:
+    pairs = load_pairs("emoji")
+    few = pairs.chosen(np.arange(len(pairs.ids)) % 60 == 0)
+    names = {"image": "efficientnet-lite0", "text": "minilm"}
+    encoders = {kind: load_encoder(name, device="cpu") for kind, name in names.items()}
+    raw = raw_dataset(few, encoders, label=few.labels[0].name)
+    model = ModelConfig(name="convirt", width=16, encoders=tuple(names.values()))
+    prepared = prepare(raw, DataConfig())
+    found = []
+    for parts in (0, 3):
+        torch.manual_seed(0)
+        made = Learner(prepared, CellConfig(model=model))
+        batch = prepared.train.batch(np.arange(6))
+        if parts:
+            backward_in_parts(made, batch, parts)
+        else:
+            torch.autograd.backward(made(batch))
+        found.append(gradients(made))
+    assert len(found[0]) > 100
+    largest = max(float(tensor.norm()) for tensor in found[0].values())
+    for name, tensor in found[0].items():
+        # Of some parameters (an attention's key bias) the gradient is nothing but rounding.
+        apart = (found[1][name] - tensor).norm() / max(float(tensor.norm()), 1e-3 * largest)
+        assert float(apart) < 1e-3, f"{name}: {float(apart)}"
 
 
 def rank_of_two(rank: int, folder: str) -> None:
