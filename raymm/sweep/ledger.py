@@ -234,6 +234,7 @@ class Ledger:
             SWEEP: now.name,
             f"{PART_OF}{now.name}": "true",
             PARENT: now.parent,
+            **now.how,
             **(said or {}),
         }
         self._begun[cell.key] = cell

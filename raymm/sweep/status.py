@@ -158,7 +158,7 @@ def _table(found: SweepStatus) -> Table:
     for heading in [*headings, *(["to resume"] if interrupted else [])]:
         table.add_column(heading, justify="right")
     for title, tally in found.conditions.items():
-        epochs = ", ".join(f"{done}/{of}" for done, of in tally.epochs)
+        epochs = ", ".join(f"{done}/{of}" for done, of in sorted(tally.epochs, reverse=True))
         row = [
             Text(str(tally.finished), style="green" if tally.finished == tally.cells else ""),
             Text(f"{len(tally.epochs)} (epoch {epochs})" if epochs else "-", style="cyan"),

@@ -1,0 +1,186 @@
+"""The plan: states of cells, what like cells took, room, cost, and how all that is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from raymm.config import to_dict
+from raymm.errors import ConfigError, DataError, SweepError
+from raymm.sweep.calibrate import calibration
+from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.forecast import forecast
+from raymm.sweep.grid import GridSettings
+from raymm.sweep.opening import open_record
+from raymm.sweep.plan import Sweep, prepare_sweep
+from raymm.sweep.plan_view import show_plan
+from raymm.sweep.prices import Instance, read_prices
+from raymm.sweep.recorded import Recorded
+from raymm.sweep.states import cell_states
+from raymm.tracking import RunRecord
+from tests.sweep.small import dataset
+
+METRICS = {"uniformity/fusion": -1.0, "time/train_s": 10.0, "memory/peak_gib": 0.75}
+
+
+def sweep(uri: str, **settings: Any) -> Sweep:
+    """The smallest grid over the built-in data."""
+    few = {"models": ("mca",), "sparsities": (0.0,), "seeds": (0, 1, 2, 3, 4), "name": "trial"}
+    return prepare_sweep(GridSettings(**{**few, "plan": True, "tracking_uri": uri, **settings}))
+
+
+def finish(sweep: Sweep, cell: Cell) -> None:
+    sweep.ledger.start(cell)
+    result = CellResult(cell.config, "digits", cell.key, "finished", metrics=METRICS)
+    sweep.ledger.end(result)
+
+
+def plan(sweep: Sweep) -> str:
+    console = Console(width=80)
+    with console.capture() as shown:
+        show_plan(sweep, console)
+    assert all(len(line) <= 80 for line in shown.get().splitlines())
+    return " ".join(shown.get().split())
+
+
+def test_cells_in_every_state_and_the_time_of_those_that_are_left(uri: str, tmp_path: Path) -> None:
+    before = sweep(uri)
+    (tmp_path / "results").mkdir()
+    done, failed, running, resumable, new = before.cells
+    before = dataclasses.replace(before, folder=tmp_path / "results")
+    with before.ledger as ledger:
+        open_record(before)
+        finish(before, done)
+        ledger.start(failed)
+        ledger.end(CellResult(failed.config, "digits", failed.key, "failed", "why"))
+        ledger.start(running)
+        assert ledger.flush(10)
+        (tmp_path / "storage" / resumable.key / "epoch_00002").mkdir(parents=True)
+        (tmp_path / "storage" / new.key).mkdir()
+
+        (tmp_path / "results").rmdir()
+        now = sweep(uri)
+        assert cell_states(now) == {
+            done.key: "finished", failed.key: "failed", running.key: "running",
+            resumable.key: "resumable", new.key: "new",
+        }  # fmt: skip
+        files = sorted(tmp_path.rglob("*"))
+        text = plan(now)
+        assert sorted(tmp_path.rglob("*")) == files
+    assert "1 finished, 1 to resume, 1 with another driver, 1 failed before, 1 new" in text
+    assert "mca 4 of 5" in text, text
+    assert "0.75 GiB 10 s 40 s" in text, text
+    assert "by the time like cells have taken" in text
+    assert "cost" not in text  # this machine costs nothing
+
+
+def test_what_is_not_recorded_is_estimated_or_offered_to_be_measured(uri: str) -> None:
+    text = plan(sweep(uri, models=("zorro", "mca")))
+    assert "* estimated" in text
+    assert "no cell like those of zorro, mca is recorded" in text
+    assert "--calibrate" in text
+
+
+def test_what_cannot_be_placed_is_refused_after_the_plan_is_shown(uri: str) -> None:
+    console = Console(width=80)
+    with console.capture() as shown, pytest.raises(SweepError, match="No cell can be placed"):
+        show_plan(sweep(uri, gpu="T4", width=2048, batch_size=4096, depth=24), console)
+    text = " ".join(shown.get().split())
+    assert "a T4 has 14.6 GiB" in text and "NO" in text.split()
+    assert "at a time no cell can be placed" in text
+    assert "g4dn.xlarge is 0.526 USD an hour" in text and "to be checked" in text
+
+
+def test_cost_is_that_of_the_workers_hours_on_the_cheapest_machine(uri: str) -> None:
+    before = sweep(uri, gpu="A10G", workers_per_cell=4)
+    found = forecast(before)
+    assert found.cost(spot=False) is None
+    hour = dataclasses.replace(found.kinds[0], seconds=3600.0)
+    found = dataclasses.replace(found, kinds=[hour], at_once=1)
+    assert found.worker_hours == 4
+    assert found.instance is not None and found.instance.name == "g5.xlarge"
+    assert found.cost(spot=False) == pytest.approx(4 * 1.006)
+
+
+def run(cell: Cell, wall_s: float, **changed: Any) -> RunRecord:
+    from raymm.sweep.tags import params
+
+    tags = {"raymm.dataset": "small", "raymm.accelerator": "CPU", "raymm.workers": "1"}
+    given = {
+        "run_id": "r", "name": "n", "status": "FINISHED", "deleted": False, "started_ms": 1000,
+        "ended_ms": int(1000 + wall_s * 1000), "tags": tags, "params": params(to_dict(cell.config)),
+        "metrics": METRICS,
+    }  # fmt: skip
+    return RunRecord(**{**given, **changed})
+
+
+def test_time_is_that_of_like_cells_scaled_by_the_work(uri: str) -> None:
+    settings = GridSettings(models=("mca", "eao"), sparsities=(0.0, 0.5), seeds=(0,), epochs=4)
+    cells = {(c.config.model.name, c.config.data.sparsity): c for c in settings.expand(dataset())}
+    mca = cells["mca", 0.0]
+    known = Recorded([run(mca, 12.0)], dataset(), "CPU", 1)
+    assert known.of(mca.config).seconds == pytest.approx(12)
+    assert known.of(mca.config).memory_gib == 0.75
+    longer = dataclasses.replace(mca.config, train=dataclasses.replace(mca.config.train, epochs=8))
+    assert known.of(longer).seconds == pytest.approx(22)
+    half = known.of(cells["mca", 0.5].config).seconds
+    assert half is not None and 2 + 5 <= half < 2 + 6
+    assert known.of(cells["eao", 0.0].config).seconds is None
+    interrupted = Recorded([run(mca, 10_000.0)], dataset(), "CPU", 1).of(mca.config).seconds
+    assert interrupted is not None and interrupted <= 10 + 60
+    for elsewhere in (("A10G", 1), ("CPU", 2)):
+        assert Recorded([run(mca, 12.0)], dataset(), *elsewhere).of(mca.config).cells == 0
+
+
+def test_the_price_list_is_read_and_a_damaged_one_is_said(tmp_path: Path) -> None:
+    prices = read_prices()
+    assert prices is not None and "to be checked" in prices.note
+    for gpu in ("A10G", "A100", "T4", "L4", "V100", "H100", "any", None):
+        assert prices.cheapest(gpu, 1, 1) is not None, gpu
+    assert prices.cheapest("A9000", 1, 1) is None
+    big = prices.cheapest("A10G", 1, 8)
+    assert big is not None and big.cpus >= 8
+    file = tmp_path / "prices.toml"
+    file.write_text("instance = 3")
+    with pytest.raises(ConfigError, match="is not a price list"):
+        read_prices(file)
+    assert read_prices(tmp_path / "none.toml") is None
+
+
+def test_workers_fill_a_machine_by_what_runs_out_first() -> None:
+    machine = Instance(name="x", gpu="A10G", gpus=4, cpus=6, on_demand=1, spot=1)
+    assert [machine.holds("A10G", 1, cpus) for cpus in (1, 2, 7)] == [4, 3, 0]
+    assert machine.holds("A10G", 0.25, 0.1) == 16
+    assert machine.holds(None, 1, 1) == machine.holds("T4", 1, 1) == 0
+
+
+def test_sparsities_that_cannot_be_trained_on_are_named_with_how_to_leave_them_out(
+    uri: str,
+) -> None:
+    with pytest.raises(DataError) as refused:
+        sweep(uri, sparsities=(0.0, 0.9999, 0.4, 0.999))
+    said = str(refused.value)
+    assert said.startswith("Of the sparsities, 0.999, 0.9999 cannot be trained on")
+    assert said.endswith("leave them out with --sparsities 0 0.4")
+    with pytest.raises(DataError, match=r"^(?!Of the).*sparsity 0\.9999"):
+        sweep(uri, sparsities=(0.9999,))
+
+
+def test_a_calibration_is_a_small_sweep_of_its_own() -> None:
+    settings = GridSettings(sparsities=(0.4, 0.2), seeds=(3, 1), calibrate=True, width=64)
+    small = calibration(settings, "mine")
+    assert (small.sparsities, small.seeds, small.epochs) == ((0.2,), (1,), 2)
+    assert (small.name, small.models, small.width) == ("mine-calibration", settings.models, 64)
+    assert not small.calibrate and not small.plan
+
+
+def test_a_ledger_is_read_by_a_plan_and_not_made(tmp_path: Path, uri: str) -> None:
+    before = (tmp_path / "mlflow.db").read_bytes()
+    plan(sweep(uri))
+    assert (tmp_path / "mlflow.db").read_bytes() == before
+    assert len(MlflowClient(uri).search_experiments()) >= 2

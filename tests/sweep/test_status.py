@@ -1,0 +1,98 @@
+"""`raymm status`: where a sweep stands, from another process than the one that runs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from raymm.cli import main
+from raymm.config import CellConfig
+from raymm.errors import SweepError
+from raymm.sweep.cells import Cell
+from raymm.sweep.status import print_status, read_status
+from raymm.sweep.tags import LEFT
+from raymm.tracking import Store
+from tests.sweep.ledgers import CURVE, cell, opened, result, train
+
+OTHER = CellConfig()
+CELLS = [*(cell(seed) for seed in range(1, 6)), Cell("other", OTHER)]
+
+
+def shown(uri: str, later_s: float = 0.0) -> str:
+    console = Console(width=80)
+    with console.capture() as captured:
+        print_status(read_status(Store(uri), "trial"), console, lambda: time.time() + later_s)
+    text = captured.get()
+    table = text.partition("condition")[2]
+    assert all(len(line) <= 80 for line in table.splitlines())
+    return text
+
+
+def run_and_hang(uri: str, folder: Path, begun: Any) -> None:
+    """A driver with a cell in each state."""
+    os.chdir(folder)
+    ledger = opened(uri, cells=CELLS)
+    ledger.tell = lambda: {LEFT: "125"}
+    ledger.claim(CELLS)
+    train(ledger, CELLS[0])
+    ledger.start(CELLS[1])
+    ledger.end(result(CELLS[1], "failed", "TrainingError: the loss is nan"))
+    ledger.start(CELLS[2])
+    ledger.log_epochs(CELLS[2].key, CURVE)
+    ledger.start(CELLS[3])
+    assert ledger.flush(20)
+    time.sleep(1)  # a heartbeat with the time left
+    begun.set()
+    time.sleep(1000)
+
+
+def test_a_running_sweep_is_seen_from_outside_and_so_is_its_drivers_death(
+    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    begun = context.Event()
+    driver = context.Process(target=run_and_hang, args=(uri, tmp_path, begun))
+    driver.start()
+    assert begun.wait(60)
+    text = shown(uri)
+    assert "trial  running: 1 of 6 cells finished, about 2 min 5 s left" in text
+    assert f"process {driver.pid}, last heartbeat" in text
+    rows = {line.split("  ")[0]: line.split()[2:] for line in text.splitlines() if " S=" in line}
+    epochs = dataclasses.asdict(OTHER.train)["epochs"]
+    assert rows["mca S=0.4"] == ["1", "2", "(epoch", f"2/{epochs},", f"0/{epochs})", "1", "1"]
+    assert rows["mca S=0"] == ["0", "-", "-", "1"]
+    assert "mca S=0.4 seed=2 failed: TrainingError: the loss is nan" in text
+    assert "it may be gone" in shown(uri, later_s=3600)
+
+    driver.kill()
+    driver.join()
+    text = shown(uri)
+    assert "trial  interrupted: 1 of 6" in text and "Its driver is gone" in text
+    assert "to resume" in text and "running" not in text.partition("condition")[0]
+
+    assert main(["status", "trial", "--tracking-uri", uri]) == 0
+    assert "Its driver is gone" in capsys.readouterr().out
+    assert main(["status", "trail", "--tracking-uri", uri]) == 1
+    assert "did you mean 'trial'?" in capsys.readouterr().err
+
+
+def test_a_sweep_that_has_ended_has_no_driver(uri: str) -> None:
+    with opened(uri, cells=CELLS[:1]) as ledger:
+        train(ledger, CELLS[0])
+        ledger.close_sweep("FINISHED")
+        assert ledger.settle(10)
+    text = shown(uri)
+    assert "trial  finished: 1 of 1 cells finished" in text
+    assert "driver" not in text
+
+
+def test_an_unknown_sweep_is_told_with_the_nearest(uri: str) -> None:
+    with pytest.raises(SweepError, match=r"no sweep 'x' in the ledger: Known: \(none\)"):
+        read_status(Store(uri), "x")
