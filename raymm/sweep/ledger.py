@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 
 from raymm.config import to_dict
-from raymm.errors import TrackingError
+from raymm.errors import SweepError, TrackingError
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.claims import Claims
 from raymm.sweep.delivery import Delivery
@@ -146,6 +146,7 @@ class Ledger:
         storage: str,
         cells: Sequence[Cell],
         how: Mapping[str, str] = MappingProxyType({}),
+        alone: bool = False,
     ) -> None:
         """Become a driver, and find or make the sweep's parent run, under which new cells are put.
 
@@ -154,13 +155,21 @@ class Ledger:
             storage: root of the cells' folders.
             cells: all of the sweep that are known now.
             how: tags that say on what its cells are trained.
+            alone: whether no other driver may run this sweep meanwhile; cells are shared, but not
+                the choice of cells.
+
+        Raises:
+            SweepError: another driver has it alone.
         """
         self.store.open()
         driver = Driver(
             self.store, name, tell=lambda: self.tell(), returned=self._ask_again, pace=self._pace
         )
         claims = Claims(self.store, driver.id, Watch(self.store, self._pace))
-        parent = claims.run_of(f"sweep-{_digest(name)}", name)
+        sweep_key = f"sweep-{_digest(name)}"
+        if alone:
+            self._claim_alone(claims, driver, sweep_key, name)
+        parent = claims.run_of(sweep_key, name)
         delivery = Delivery(self.store, driver, claims, parent)
         outbox = Outbox(folder, driver.id, delivery, self._retry_s)
         self._open = _Open(name, storage, folder, parent, driver, claims, outbox, how)
@@ -168,6 +177,19 @@ class Ledger:
         new = not self.store.get(parent).params
         self.store.describe(parent, tags | condition_tags(cells), params(settings) if new else {})
         self.store.set_status(parent, "RUNNING")
+
+    def _claim_alone(self, claims: Claims, driver: Driver, key: str, name: str) -> None:
+        taken = claims.take([key])
+        for dead in taken.dead:
+            claims.bury(dead)
+        if taken.others:
+            driver.close("KILLED")
+            other = who(self.store.get(taken.others[key]))
+            raise SweepError(
+                f"'{name}' is led by another driver ({other}), and only "
+                "one can choose what is trained next. Wait until it has ended, or a minute if its "
+                "machine has died, and give the same command again; or give another --name."
+            )
 
     def claim(self, cells: Sequence[Cell]) -> Granted:
         """Make cells this driver's own, unless they have ended or another driver has them.

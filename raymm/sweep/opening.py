@@ -23,6 +23,7 @@ def open_record(sweep: Sweep) -> None:
             WORKERS: str(sweep.settings.workers),
             CPUS: f"{sweep.settings.cpus_per_worker:g}",
         },
+        alone=not sweep.cells,  # a search, which chooses them as it goes
     )
     sweep.ledger.mark_part_of_sweep(sweep.finished)
 
