@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -24,6 +26,8 @@ from raymm.training.pulse import Pulse
 from raymm.training.state import EpochReport, Training
 
 DEEDS = "deeds.json"
+HOARD_GIB = 5
+"""What a cell that hoards takes at most, where nobody stops it."""
 TIMES = {"time/train_s", "throughput/samples_per_s", "memory/peak_gib"}
 """Metrics of the machine, not of the cell."""
 
@@ -115,12 +119,14 @@ def happen(what: str, pulse: Pulse, micro_batches: int) -> None:
     elif what == "memory always":
         torch.empty(2**50, dtype=torch.uint8)
     elif what == "numpy memory" and micro_batches == 1:
-        import numpy as np
-
         np.empty(2**50, dtype=np.uint8)
+    elif what == "hoard" and micro_batches == 1:
+        hoard = []
+        for _ in range(HOARD_GIB * 10):
+            hoard.append(torch.ones(2**30 // 10, dtype=torch.uint8))
+            time.sleep(0.1)
+        raise AssertionError("nobody stopped it")
     elif what == "slow":
-        import time
-
         end = time.monotonic() + 6
         while time.monotonic() < end:  # work outside the steps, as a probe's fit is
             torch.randn(200, 200) @ torch.randn(200, 200)

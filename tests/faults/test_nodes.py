@@ -35,8 +35,8 @@ class Sweep:
         self.folder = folder
         self.log = folder / "said.txt"
 
-    def start(self, address: str | None) -> subprocess.Popen[str]:
-        arguments = [*GRID.split(), *(["--address", address] if address else [])]
+    def start(self, address: str | None, *more: str) -> subprocess.Popen[str]:
+        arguments = [*GRID.split(), *(["--address", address] if address else []), *more]
         command = [sys.executable, str(ROOT / "sweeps/sparsity_grid.py"), *arguments]
         environment = {**os.environ, "TMPDIR": str(self.folder), "COLUMNS": "100"}
         with self.log.open("a") as log:
@@ -171,3 +171,19 @@ def test_a_killed_dispatcher_ends_the_driver_with_a_reason(
         again = sweep.start(cluster.address)
         assert again.wait(timeout=200) == 0, sweep.log.read_text()
     check(sweep, calm)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_with_room_for_exactly_one_cell_none_waits_for_another(
+    workers: int, calm: dict[str, dict[str, float]], tmp_path: Path
+) -> None:
+    sweep = Sweep(tmp_path)
+    with LocalCluster(nodes=workers) as cluster:
+        process = sweep.start(cluster.address, "--workers-per-cell", str(workers))
+        assert process.wait(timeout=150) == 0, sweep.log.read_text()
+    if workers == 1:
+        check(sweep, calm)
+    else:  # other sums of the same terms
+        found = {key: metrics["loss/val"] for key, metrics in sweep.results().items()}
+        wanted = {key: metrics["loss/val"] for key, metrics in calm.items()}
+        assert found == pytest.approx(wanted, rel=1e-3)
