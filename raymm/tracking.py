@@ -62,6 +62,10 @@ class StoreAwayError(TrackingError):
     """The store does not answer, or cannot now; the same call may succeed later."""
 
 
+class GoneError(TrackingError):
+    """What was asked for is no longer in the store: somebody has cleaned up (`mlflow gc`)."""
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A run as the store has it; infinities restored."""
@@ -222,7 +226,11 @@ class Store:
 
     @_told
     def get(self, run_id: str) -> RunRecord:
-        """One run."""
+        """One run.
+
+        Raises:
+            GoneError: it is not there.
+        """
         return _record(self._client.get_run(run_id))
 
     @_told
@@ -397,6 +405,8 @@ def _kind(error: Exception) -> type[TrackingError] | None:
     import sqlalchemy.exc
 
     if isinstance(error, mlflow.exceptions.MlflowException):
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return GoneError
         return TrackingError if error.error_code in OURS_TO_MEND else StoreAwayError
     if isinstance(error, (sqlalchemy.exc.OperationalError, OSError)):
         return StoreAwayError

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 
 from raymm.sweep.drivers import Watch
 from raymm.sweep.tags import DRIVER, KIND
-from raymm.tracking import Store
+from raymm.tracking import GoneError, Store
 
 OWNER, RUN = "owner", "run"
 CANDIDATE = "candidate"
@@ -104,7 +104,7 @@ class Claims:
             name: what a run that is made is called. It gets its tags from the caller.
         """
         number, run_id = _newest(self._store.registers()).get((key, RUN), (0, ""))
-        if run_id and not self._store.get(run_id).deleted:
+        if run_id and self._is_there(run_id):
             return run_id
         candidate = self._store.create(name, {KIND: CANDIDATE, DRIVER: self._driver})
         register = f"{key}/{RUN}/{number + 1}"
@@ -118,7 +118,7 @@ class Claims:
 
         What another driver has begun since bears that one's name, and is left alone.
         """
-        if self._store.get(driver).status != "RUNNING":
+        if not self._is_there(driver) or self._store.get(driver).status != "RUNNING":
             return  # it ended in good order, or is buried
         registers = _newest(self._store.registers())
         chosen = {run for (_, kind), (_, run) in registers.items() if kind == RUN}
@@ -128,6 +128,12 @@ class Claims:
             elif run.status == "RUNNING":
                 self._store.set_status(run.run_id, "KILLED")
         self._store.set_status(driver, "KILLED")
+
+    def _is_there(self, run_id: str) -> bool:
+        try:
+            return not self._store.get(run_id).deleted
+        except GoneError:
+            return False
 
 
 def _newest(registers: Mapping[str, str]) -> dict[tuple[str, str], tuple[int, str]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from raymm.errors import TrackingError
 from raymm.sweep.tags import KIND, SWEEP
-from raymm.tracking import DRIVERS, RunRecord, Store, StoreAwayError
+from raymm.tracking import DRIVERS, GoneError, RunRecord, Store, StoreAwayError
 
 BEAT, BEAT_TIME = "raymm.beat", "raymm.beat_time"
 HOST, PLACE, PROCESS = "raymm.host", "raymm.place", "raymm.process"
@@ -144,6 +144,8 @@ class Watch:
         except StoreAwayError:
             self._seen.clear()
             raise
+        except GoneError:
+            return False
         now, beat = self._clock(), record.tags.get(BEAT, "")
         if ended(record):
             return False

@@ -11,7 +11,7 @@ from raymm.errors import SweepError
 from raymm.sweep.drivers import ended
 from raymm.sweep.plan import Sweep
 from raymm.sweep.tags import DRIVER
-from raymm.tracking import RunRecord, Store, without_credentials
+from raymm.tracking import GoneError, RunRecord, Store, without_credentials
 
 State = Literal["finished", "resumable", "running", "failed", "new"]
 STATES: tuple[State, ...] = get_args(State)
@@ -50,7 +50,10 @@ def _is_running(run: RunRecord, store: Store, alive: dict[str, bool]) -> bool:
     if run.status != "RUNNING" or driver is None:
         return False
     if driver not in alive:
-        alive[driver] = not ended(store.get(driver))
+        try:
+            alive[driver] = not ended(store.get(driver))
+        except GoneError:
+            alive[driver] = False
     return alive[driver]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from raymm.errors import TrackingError
 from raymm.sweep.drivers import Pace, Watch, process_gone, this_process
@@ -204,3 +205,18 @@ def test_what_a_driver_has_it_keeps(uri: str) -> None:
         assert ledger.claim(CELLS[:2]).mine == CELLS[:2]
         assert other.claim(CELLS).mine == CELLS[2:]
         assert ledger.claim(CELLS).mine == CELLS[:2]
+
+
+def test_what_somebody_has_cleaned_up_is_not_waited_for(uri: str) -> None:
+    with opened(uri) as first:
+        train(first, cell())
+    store: Any = MlflowClient(uri)._tracking_client.store
+    for kind in ("driver", "cell"):
+        for run in runs(uri, kind):
+            store.delete_run(run.info.run_id)
+            store._hard_delete_run(run.info.run_id)  # what `mlflow gc` calls
+    with opened(uri) as ledger:
+        assert ledger.claim([cell()]).mine == [cell()]
+        train(ledger, cell())
+    (run,) = runs(uri, "cell")
+    assert (run.info.status, points(uri, run)) == ("FINISHED", [(1, 2.0), (2, 1.0)])

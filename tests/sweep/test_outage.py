@@ -61,13 +61,20 @@ class Server:
             self.process = None
 
 
-@pytest.fixture
-def server(tmp_path: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.chdir(tmp_path)
-    server = Server(tmp_path, empty_store)
-    server.start()
+@pytest.fixture(scope="module")
+def shared(empty_store: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), empty_store)
     yield server
     server.kill()
+
+
+@pytest.fixture
+def server(shared: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server that runs; each test has cells of its own on it."""
+    monkeypatch.chdir(tmp_path)
+    if shared.process is None:
+        shared.start()
+    return shared
 
 
 def leave_unsent(uri: str, folder: Path, away: Any, told: Any) -> None:
@@ -123,7 +130,7 @@ def test_what_happens_while_the_server_is_away_is_recorded_later_and_once(
             assert settle(ledger, console)
         assert said.get() == ""
     assert list(tmp_path.glob("unsent*")) == []
-    database = f"sqlite:///{tmp_path}/server.db"
+    database = f"sqlite:///{server.folder}/server.db"
     for run in runs(database, "cell"):
         assert run.info.status == "FINISHED"
         assert points(database, run) == [(1, 2.0), (2, 1.0)]
@@ -136,10 +143,10 @@ def test_a_server_that_never_comes_back_is_waited_for_and_said(
 ) -> None:
     console = Console(width=300)
     with opened(server.uri) as ledger:
-        ledger.claim([cell()])
+        ledger.claim([cell(3)])
         assert ledger.flush(10)
         server.kill()
-        train(ledger, cell())
+        train(ledger, cell(3))
         ledger.close_sweep("FINISHED")
         started = time.monotonic()
         with console.capture() as said:
