@@ -67,6 +67,11 @@ def run_grid(settings: SweepSettings, command: str, console: Console) -> int:
     if settings.plan or settings.calibrate:
         show_plan(sweep, console)
         return DONE
+    return train_grid(sweep, command, console)[0]
+
+
+def train_grid(sweep: Sweep, command: str, console: Console) -> tuple[int, list[CellResult]]:
+    """Train what is not finished of a prepared sweep; the exit status, and what came of all cells."""
     print_plan(sweep, console)
     claim_places(sweep)
 
@@ -74,7 +79,7 @@ def run_grid(settings: SweepSettings, command: str, console: Console) -> int:
 
     with sweep.ledger:
         results = run_sweep(sweep, console)
-        return conclude(sweep, results, command, console)
+        return conclude(sweep, results, command, console), results
 
 
 def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console: Console) -> int:

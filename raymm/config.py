@@ -233,7 +233,7 @@ def _converted(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{where} = {value!r} should be a list.")
         return tuple(_converted(options[0], item, where) for item in value)
-    if origin is types.UnionType:
+    if origin in (types.UnionType, typing.Union):
         return None if value is None else _converted(options[0], value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
