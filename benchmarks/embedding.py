@@ -100,7 +100,7 @@ def compare(
     }
 
 
-def main(repeats: int = 5, images: int = 128, threads: int = 2, out: Path | None = None) -> None:
+def main(repeats: int = 5, images: int = 192, threads: int = 2, out: Path | None = None) -> None:
     """Compare encoding with a plain loop; loading is in both times.
 
     Args:

@@ -122,26 +122,21 @@ def _compute(
     done = total - _items(missing)
     progress(work.source.modality, done, total)
     rows = [{"number": n, "items": work.of_block(place)} for n, place in missing.items()]
-    try:
-        with _without_its_output():
-            blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
-            encoded = blocks.map_batches(
-                EncodeBlocks,
-                fn_constructor_args=(work.source.encoder, settings.pooling, work.source.weights,
-                                     work.folder.address, settings.tokens),
-                batch_size=1,
-                compute=ray.data.ActorPoolStrategy(
-                    min_size=1, max_size=_workers(settings, len(rows))
-                ),
-                **_resources(settings),
-            )  # fmt: skip
-            for row in encoded.iter_rows():
-                done += int(row["items"])
-                progress(work.source.modality, done, total)
-    except ray.exceptions.RayError as error:
-        if (mistake := _mistake(error)) is not None:
-            raise mistake from error
-        raise
+    with _without_its_output():
+        blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
+        encoded = blocks.map_batches(
+            EncodeBlocks,
+            fn_constructor_args=(work.source.encoder, settings.pooling, work.source.weights,
+                                 work.folder.address, settings.tokens),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_workers(settings, len(rows))),
+            **_resources(settings),
+        )  # fmt: skip
+        for row in encoded.iter_rows():
+            if row["mistake"]:
+                raise DataError(row["mistake"])
+            done += int(row["items"])
+            progress(work.source.modality, done, total)
 
 
 @contextmanager
@@ -156,13 +151,6 @@ def _without_its_output() -> Iterator[None]:
     finally:
         context.enable_progress_bars = shown
         log.setLevel(level)
-
-
-def _mistake(error: BaseException | None) -> RaymmError | None:
-    """What a worker said, out of what Ray and Ray Data have wrapped it in."""
-    while error is not None and not isinstance(error, RaymmError):
-        error = getattr(error, "cause", None) or error.__cause__
-    return error
 
 
 def _resources(settings: EmbedSettings) -> dict[str, Any]:
@@ -200,20 +188,20 @@ class EncodeBlocks:
         self._folder, self._tokens = BlockFolder(folder), tokens
         self._encoder: Encoder | None = None
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[int]]:
-        """Encode the block of a batch and write it; returns how many items it has.
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Encode the block of a batch and write it.
 
-        Raises:
-            DataError: the encoder has other weights here than where the run was started.
+        Returns:
+            How many items it has, and what was wrong: Ray tells only the text of what is raised.
         """
-        # Ray tells what a call raises as it is; from the initialiser it would be a dead actor.
-        encoder = self._encoder = self._encoder or self._loaded()
-        done = []
-        for number, items in zip(batch["number"], batch["items"], strict=True):
-            block: list[Item] = list(items)
-            self._folder.write(int(number), compute(encoder, block, tokens=self._tokens))
-            done.append(len(block))
-        return {"items": done}
+        items: list[Item] = [item for block in batch["items"] for item in block]
+        try:
+            encoder = self._encoder = self._encoder or self._loaded()
+            block = compute(encoder, items, tokens=self._tokens)
+            self._folder.write(int(batch["number"][0]), block)
+        except RaymmError as error:
+            return {"items": [0], "mistake": [str(error)]}
+        return {"items": [len(items)], "mistake": [""]}
 
     def _loaded(self) -> Encoder:
         encoder = load_encoder(self._name, pooling=self._pooling)

@@ -101,4 +101,6 @@ def processed(processor: Any, pictures: Sequence[NDArray[np.uint8]], name: str) 
             "images have one size."
         )
     values = np.stack(arrays)
+    if values.dtype == np.uint8:
+        return torch.from_numpy(values)
     return torch.from_numpy(np.clip(np.rint(values), 0, 255).astype(np.uint8))
