@@ -45,8 +45,8 @@ class _Judged:
 class Conductor:
     """A `Dealer` of trials and, at the end of each condition, of what is to be scored on test.
 
-    Several drivers may lead the same search at once: each asks the studies for trials of its own,
-    and takes up those that another one has left when that one is gone.
+    Trials that another driver has left half done are taken up when that one is gone, and so are
+    those whose cells another sweep's driver trains just now.
 
     Args:
         studies: one for each condition.
@@ -95,9 +95,12 @@ class Conductor:
             self._idle_until[study.name] = now + LOOK_AGAIN_S
         return None
 
-    def put_back(self, deal: Deal) -> None:
-        """Deal again first what was only looked at."""
-        self._put_back.append(deal)
+    def has_more(self) -> bool:
+        """Whether there is something to train, now or when others have ended."""
+        first = self.next()
+        if first is not None:
+            self._put_back.append(first)
+        return not self.exhausted
 
     def _count(self) -> int:
         """Cells of the trials to come, and of those that will be scored on test."""

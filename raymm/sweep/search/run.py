@@ -101,18 +101,19 @@ def run_search(search: Search, console: Console) -> Found:
             ConditionStudy(sweep.name, condition, settings, sweep.dataset, storage)
             for condition in settings.conditions
         ]
-        conductor, failed = _conduct(search, studies, console)
+        conductors, failed = _conduct(search, studies, console)
+        tested = {key: each for lead in conductors for key, each in lead.test_results.items()}
         trials = [record for study in studies for record in study.records()]
-        best = [found for study in studies if (found := _best(study, conductor)) is not None]
+        best = [found for study in studies if (found := _best(study, tested)) is not None]
     metrics = [goal.metric for goal in settings.goals(sweep.dataset)]
     write_best(best, sweep.folder, name=sweep.name, dataset=sweep.dataset, objective=metrics)
-    return Found(trials, best, failed, open=not conductor.done)
+    return Found(trials, best, failed, open=not all(lead.done for lead in conductors))
 
 
 def _conduct(
     search: Search, studies: Sequence[ConditionStudy], console: Console
-) -> tuple[Conductor, list[CellResult]]:
-    """Run the trials that are missing; returns their conductor, and the cells that failed."""
+) -> tuple[list[Conductor], list[CellResult]]:
+    """Run the trials that are missing; returns who led them, and the cells that failed."""
     from raymm.sweep.interrupt import Interrupts
     from raymm.sweep.opening import open_record
     from raymm.sweep.progress import ProgressView, Standing
@@ -133,29 +134,47 @@ def _conduct(
     view = ProgressView(standing, console, each_cell=False, note=note)
     with view, Interrupts() as interrupts:
         open_record(sweep)
-        conductor = Conductor(studies, known, view.say)
-        standing.to_come = lambda: conductor.at_most
+        kinds = _by_gpu(sweep, studies)
+        leads = {gpu: Conductor(own, known, view.say) for gpu, own in kinds.items()}
+        standing.to_come = lambda: sum(lead.at_most for lead in leads.values())
         recorder = Recorder(sweep, standing, view)
-        first = conductor.next()
-        if first is not None:
-            conductor.put_back(first)
-        if not conductor.exhausted:
-            job = Job(pool_settings(sweep), conductor, search.settings.max_concurrent)
+        most = search.settings.max_concurrent
+        jobs = [
+            Job(pool_settings(sweep, gpu), lead, most)
+            for gpu, lead in leads.items()
+            if lead.has_more()
+        ]
+        if jobs:
             with connected(search.settings.address):
-                train(sweep, [job], recorder, interrupts.stopping)
+                for together in [[job] for job in jobs] if most else [jobs]:
+                    if not interrupts.stopping.is_set():
+                        train(sweep, together, recorder, interrupts.stopping)
         recorder.stop_the_rest()
     # That a loss diverges is something that a search finds out, not a failure of it.
     failed = [each for each in standing.ended.values() if each.status == "failed"]
-    return conductor, [each for each in failed if not each.reason.startswith(FOR_GOOD)]
+    return list(leads.values()), [each for each in failed if not each.reason.startswith(FOR_GOOD)]
 
 
-def _best(study: ConditionStudy, conductor: Conductor) -> Best | None:
+def _by_gpu(
+    sweep: Sweep, studies: Sequence[ConditionStudy]
+) -> dict[str | None, list[ConditionStudy]]:
+    """The studies by the kind of GPU that their largest trials need."""
+    from raymm.sweep.placement import by_gpu
+
+    found: dict[str | None, list[ConditionStudy]] = {}
+    for study in studies:
+        (gpu,) = by_gpu(sweep, [study.largest()])
+        found.setdefault(gpu, []).append(study)
+    return found
+
+
+def _best(study: ConditionStudy, tested: Mapping[str, CellResult]) -> Best | None:
     records = study.records()
     trial = chosen(records, study.goals)
     if trial is None:
         return None
     cells = study.trial(trial).cells
-    results = [conductor.test_results.get(cell.key) for cell in cells]
+    results = [tested.get(cell.key) for cell in cells]
     return Best(
         trial=trial,
         cells=cells,

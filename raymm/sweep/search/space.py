@@ -30,6 +30,8 @@ Params: TypeAlias = Mapping[str, Any]
 Space: TypeAlias = Mapping[str, BaseDistribution]
 Numeric: TypeAlias = FloatDistribution | IntDistribution
 SCALES = ("log", "linear")
+SIZES = ("width", "depth", "fusion_tokens")
+"""What makes a model larger, of all that can be searched."""
 
 
 @dataclass(frozen=True)

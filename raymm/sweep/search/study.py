@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import cast
 
 import optuna
 from optuna.storages import BaseStorage
@@ -35,7 +36,7 @@ from raymm.sweep.search.best import chosen
 from raymm.sweep.search.identity import IDENTITY, check_identity, identity, study_name
 from raymm.sweep.search.objective import Objective
 from raymm.sweep.search.settings import SearchSettings
-from raymm.sweep.search.space import Params, Space
+from raymm.sweep.search.space import SIZES, Params, Space, edges
 from raymm.sweep.search.strategy import (
     all_points,
     make_pruner,
@@ -91,6 +92,15 @@ class ConditionStudy:
     def left(self) -> int:
         """Trials still to be asked for."""
         return max(0, self._wanted - len(self._ended_or_running()))
+
+    def largest(self) -> Cell:
+        """A cell of the largest model that the space allows."""
+        sizes = {
+            name: max(cast("tuple[int, ...]", edges(distribution)))
+            for name, distribution in self.space.items()
+            if name in SIZES
+        }
+        return self._cells(sizes)[0]
 
     def last_epoch(self, number: int) -> int:
         """The last epoch reported of a trial; 0 if there is none."""

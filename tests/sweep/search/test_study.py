@@ -248,3 +248,10 @@ def test_the_mean_over_seeds_is_of_the_epochs_that_all_have_reached() -> None:
     assert mean_epochs([one, other], "loss/val") == {1: 3.5, 2: 1.5}
     assert mean_epochs([one, []], "loss/val") == {}
     assert mean_epochs([one], "loss/train") == {}
+
+
+def test_a_condition_is_placed_by_the_largest_model_it_may_try(tmp_path: Path) -> None:
+    study = study_in(tmp_path, space=("temperature", "depth=1:4", "width=64,16"))
+    largest = study.largest().config
+    assert (largest.model.depth, largest.model.width) == (4, 64)
+    assert largest.loss.temperature == 0.07
