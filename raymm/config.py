@@ -65,7 +65,8 @@ class DataConfig:
 class ModelConfig:
     """Architecture of a fusion model. Defaults are the built-in grid's; the papers' are in presets."""
 
-    name: ModelName = "mca"
+    name: str = "mca"
+    """One of MODEL_NAMES, or package.module:Class for a model of one's own."""
     width: int = 32
     depth: int = 2
     heads: int = 1
@@ -92,7 +93,7 @@ class ModelConfig:
     ConVIRT, frozen in CBMF. Empty: the data are features already, which is much faster."""
 
     def __post_init__(self) -> None:
-        if self.name not in MODEL_NAMES:
+        if self.name not in MODEL_NAMES and ":" not in self.name:
             raise ConfigError(f"There is no model '{self.name}': {nearest(self.name, MODEL_NAMES)}")
         sizes = ("width", "depth", "heads", "head_size", "feedforward_factor", "fusion_tokens")
         for setting in sizes:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raymm.config import LossConfig, ModelName
+from raymm.config import LossConfig
 from raymm.losses.contrastive import ContrastiveLoss
 from raymm.losses.soft_targets import SoftTargetLoss
 
 
-def build_loss(
-    model: ModelName, pairs: Sequence[tuple[int, int]], config: LossConfig
-) -> ContrastiveLoss:
+def build_loss(model: str, pairs: Sequence[tuple[int, int]], config: LossConfig) -> ContrastiveLoss:
     """The loss that a model is trained with: soft targets for CBMF unless asked otherwise.
 
     Args:

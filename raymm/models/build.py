@@ -9,6 +9,7 @@ from raymm.data.dataset import ModalitySpec
 from raymm.errors import ConfigError
 from raymm.models.base import FusionModel
 from raymm.models.cbmf import CBMF
+from raymm.models.custom import build_custom
 from raymm.models.eao import EAO
 from raymm.models.mca import MCA
 from raymm.models.zorro import Zorro
@@ -47,3 +48,5 @@ def build_model(
             from raymm.models.convirt import ConVIRT
 
             return ConVIRT(specs, config)
+        case own:
+            return build_custom(own, specs, config)

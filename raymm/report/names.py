@@ -89,6 +89,9 @@ def model_label(model: str) -> str:
     What stands after the model's own name, as in "mca, sweep b", stays as it is.
     """
     name, comma, rest = model.partition(",")
+    _, colon, own = name.rpartition(":")
+    if colon:  # package.module:Class
+        return own + comma + rest
     return _MODEL_LABELS.get(name, name.upper()) + comma + rest
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from raymm.config import CellConfig, to_dict
+from raymm.models.custom import is_custom, source_digest
 from raymm.science import SCIENCE_VERSION
 
 Status = Literal["finished", "failed", "stopped"]
@@ -17,10 +18,16 @@ Status = Literal["finished", "failed", "stopped"]
 def cell_key(cell: CellConfig, fingerprint: str) -> str:
     """Hash of all that decides a cell's result: names its run, its checkpoints and its folder.
 
-    The data set counts by its fingerprint, not by its address; the number of workers does not.
+    The data set counts by its fingerprint, not by its address; a model of one's own also by the text
+    of its module. The number of workers does not count.
+
+    Raises:
+        ConfigError: there is no such module.
     """
     decides = to_dict(cell)
     del decides["data"]["dataset"]
+    if is_custom(cell.model.name):
+        decides["model"]["source"] = source_digest(cell.model.name)
     text = json.dumps([decides, fingerprint, SCIENCE_VERSION], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -30,7 +30,7 @@ class GridSettings(SweepSettings):
     AXES: ClassVar[tuple[str, ...]] = ("models", "sparsities", "seeds")
 
     models: tuple[str, ...] = GRID_MODELS
-    """Fusion models to compare."""
+    """Fusion models to compare; one of your own as package.module:Class (docs/add-a-model.md)."""
     sparsities: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8)
     """Modal sparsities: the probability that a modality is dropped from a sample."""
     seeds: tuple[int, ...] = (0, 1)

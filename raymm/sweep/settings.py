@@ -20,6 +20,7 @@ from raymm.config import (
 from raymm.data.dataset import Dataset
 from raymm.errors import ConfigError, nearest
 from raymm.models.channels import fusion_channels
+from raymm.models.custom import custom_model, is_custom
 from raymm.models.needs import check_tokens, pooled_modalities
 from raymm.sweep.cells import Cell, cell_key
 from raymm.sweep.work import relative_work
@@ -173,7 +174,7 @@ class SweepSettings:
                 "only; where results go is set by --results-dir."
             )
         for model in getattr(self, "models", ()):
-            if model not in MODEL_NAMES:
+            if model not in MODEL_NAMES and not is_custom(model):
                 raise ConfigError(f"There is no model '{model}': {nearest(model, MODEL_NAMES)}")
 
     @property
@@ -196,6 +197,8 @@ class SweepSettings:
         cells = [
             Cell(cell_key(config, dataset.fingerprint), config) for config in self.configs(dataset)
         ]
+        for name in {cell.config.model.name for cell in cells if is_custom(cell.config.model.name)}:
+            custom_model(name)  # that it cannot be imported is said now too
         pooled = pooled_modalities(dataset.modalities)
         for cell in cells:
             check_tokens(cell.config.model, pooled)

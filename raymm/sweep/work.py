@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raymm.config import CellConfig, ModelName
+from raymm.config import CellConfig
 from raymm.data.dataset import Dataset, Modality
 
 
@@ -19,7 +19,7 @@ def relative_work(cell: CellConfig, dataset: Dataset) -> float:
     return cell.train.epochs * tokens * (passes + 0.1)
 
 
-def _mean_tokens(modality: Modality, model: ModelName) -> float:
+def _mean_tokens(modality: Modality, model: str) -> float:
     if modality.kind == "table":
         return 1 if model == "cbmf" else modality.width
     return len(modality.values) / max(len(modality.rows), 1)

@@ -21,7 +21,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from raymm.config import SMDF_MODELS
 from raymm.data.dataset import Dataset
 from raymm.data.prepared import Split
 from raymm.data.scaling import Scaling
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 MODEL_PREFIX = "model."
 """Of the weights in a learner, which also holds the loss's parameters."""
+ANY_LENGTH = ("cbmf", "convirt")
+"""Models whose tokens have no position, so that sequences may be longer than in training."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class SavedModel:
         from raymm.training.new_samples import Expected
 
         card = self.card
-        any_length = card.config.model.name not in SMDF_MODELS
+        any_length = card.config.model.name in ANY_LENGTH
         return Expected(card.specs, card.columns, self.scalings, any_length)
 
     def _embedded(self, split: Split, batch_size: int) -> Embedded:
