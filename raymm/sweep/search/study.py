@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import cast
 
 import optuna
@@ -25,7 +24,6 @@ from raymm.sweep.search.attributes import (
     FOR_GOOD,
     REASON,
     RETRIES,
-    STATES,
     STUDY,
     TRIAL,
     may_be_retried,
@@ -34,6 +32,7 @@ from raymm.sweep.search.attributes import (
 )
 from raymm.sweep.search.best import chosen
 from raymm.sweep.search.identity import IDENTITY, check_identity, identity, study_name
+from raymm.sweep.search.kept import KeptTrials, age_s
 from raymm.sweep.search.objective import Objective
 from raymm.sweep.search.settings import SearchSettings
 from raymm.sweep.search.space import SIZES, Params, Space, edges
@@ -73,7 +72,7 @@ class ConditionStudy:
         self.goals: tuple[Objective, ...] = settings.goals(dataset)
         self.space: Space = settings.spaces(dataset)[condition.model]
         self.name = study_name(name, condition)
-        self._dataset, self._storage = dataset, storage
+        self._dataset = dataset
         self._wanted = settings.trials_of(self.space)
         self._epochs = self._cells({})[0].config.train.epochs
         self._study = optuna.create_study(
@@ -83,7 +82,7 @@ class ConditionStudy:
             pruner=make_pruner(settings.pruner, settings.grace_epochs, self._epochs),
             load_if_exists=True,
         )
-        self._id = storage.get_study_id_from_name(self.name)
+        self._kept = KeptTrials(storage, self.name, self.space)
         self._claim()
         self._copies: dict[int, list[int]] = {}
         self._enqueue()
@@ -91,7 +90,7 @@ class ConditionStudy:
     @property
     def left(self) -> int:
         """Trials still to be asked for."""
-        return max(0, self._wanted - len(self._ended_or_running()))
+        return max(0, self._wanted - len(self._kept.ended_or_running()))
 
     def largest(self) -> Cell:
         """A cell of the largest model that the space allows."""
@@ -104,15 +103,15 @@ class ConditionStudy:
 
     def last_epoch(self, number: int) -> int:
         """The last epoch reported of a trial; 0 if there is none."""
-        return int(self._trial(number).last_step or 0)
+        return int(self._kept.get(number).last_step or 0)
 
     def running(self) -> list[SearchTrial]:
         """The trials that have begun and not ended, each point once: this driver's, those of others
         that are at work, and those that a driver which is gone has left half done."""
         found: list[SearchTrial] = []
         self._copies = {}
-        for trial in self._trials(TrialState.RUNNING):
-            if not self._has_point(trial):
+        for trial in self._kept.all(TrialState.RUNNING):
+            if not self._kept.has_point(trial):
                 continue  # another driver is making it
             twin = next((each for each in found if dict(each.params) == trial.params), None)
             if twin is not None:
@@ -131,11 +130,11 @@ class ConditionStudy:
         A point that was tried already takes over what came of it, and the next is asked for.
         """
         while self.left:
-            number = len(self._trials())
+            number = len(self._kept.all())
             seed = trial_seed(self.settings.sampler_seed, self.name, number)
             self._study.sampler = make_sampler(self.settings.sampler, seed, self._wanted)
             asked = self._study.ask(fixed_distributions=dict(self.space))
-            trial = self._trial(asked.number)
+            trial = self._kept.get(asked.number)
             if self._is_copy(trial):
                 continue
             try:
@@ -143,7 +142,7 @@ class ConditionStudy:
             except ConfigError as error:
                 self.fail(trial.number, f"ConfigError: {error}", for_good=True)
                 continue
-            self._say(dealt.number, CELLS, [cell.key for cell in dealt.cells])
+            self._kept.say(dealt.number, {CELLS: [cell.key for cell in dealt.cells]})
             return dealt
         return None
 
@@ -153,17 +152,16 @@ class ConditionStudy:
         Args:
             epochs: what the pruner goes by, by epoch; those that are known are passed over.
         """
-        trial_id = self._trial_id(number)
-        trial = self._storage.get_trial(trial_id)
+        trial = self._kept.get(number)
         if len(self.goals) > 1 or trial.state.is_finished():
             return False
         seen = trial.intermediate_values
         for epoch in sorted(epochs.keys() - seen.keys()):
             value = epochs[epoch]
-            self._storage.set_trial_intermediate_value(trial_id, epoch, self._turned(value))
+            self._kept.report(number, epoch, self._turned(value))
             # After the last epoch there is nothing left to save.
             if epoch < self._epochs and self._study.pruner.prune(
-                self._study, self._storage.get_trial(trial_id)
+                self._study, self._kept.get(number)
             ):
                 return True
         return False
@@ -198,7 +196,7 @@ class ConditionStudy:
 
     def ended(self, number: int) -> str:
         """What came of a trial, in a few words."""
-        record = self._record(self._trial(number))
+        record = self._record(self._kept.get(number))
         values = ", ".join(f"{metric} {value:.4g}" for metric, value in record.objectives.items())
         best = chosen(self.records(), self.goals)
         first = " (best so far)" if best is not None and best.number == number else ""
@@ -208,7 +206,7 @@ class ConditionStudy:
 
     def records(self) -> list[TrialRecord]:
         """All trials that were begun, by number; one that was tried anew is left out."""
-        return [self._record(trial) for trial in self._ended_or_running()]
+        return [self._record(trial) for trial in self._kept.ended_or_running()]
 
     def trial(self, record: TrialRecord) -> SearchTrial:
         """A trial with its cells, from what is known of it."""
@@ -229,7 +227,7 @@ class ConditionStudy:
         """Say whose study it is, or make sure that it is this search's."""
         own = identity(self.settings, self._dataset, self.condition)
         there = self._study.user_attrs.get(IDENTITY)
-        if there is None and not self._trials():
+        if there is None and not self._kept.all():
             self._study.set_user_attr(IDENTITY, own)
         else:
             check_identity(self.name, there, own)
@@ -237,17 +235,17 @@ class ConditionStudy:
     def _enqueue(self) -> None:
         """Queue what is to be tried before a sampler is asked: the preset, a grid's points, and
         what another driver has begun or failed without fault of the point."""
-        for trial in self._trials(TrialState.RUNNING):
-            if not self._has_point(trial) and _age_s(trial) > CUT_OFF_S:
+        for trial in self._kept.all(TrialState.RUNNING):
+            if not self._kept.has_point(trial) and age_s(trial) > CUT_OFF_S:
                 self.fail(trial.number, "cut off before it had its settings", for_good=True)
-        retried = self._retried()
-        for trial in self._trials(TrialState.FAIL):
+        retried = self._kept.retried()
+        for trial in self._kept.all(TrialState.FAIL):
             if may_be_retried(trial) and trial.number not in retried:
                 attributes = {DEFAULT: True} if trial.user_attrs.get(DEFAULT) else {}
                 self._study.enqueue_trial(
                     trial.params, user_attrs={**attributes, RETRIES: trial.number}
                 )
-        there = [point_of(trial) for trial in self._trials() if self._counts(trial)]
+        there = [point_of(trial) for trial in self._kept.all() if self._kept.stands(trial)]
         point = self.settings.default_point(self._dataset, self.space)
         if point is not None and point not in there:
             self._study.enqueue_trial(point, user_attrs={DEFAULT: True})
@@ -257,39 +255,16 @@ class ConditionStudy:
                 if point not in there:
                     self._study.enqueue_trial(point)
 
-    def _ended_or_running(self) -> list[FrozenTrial]:
-        """The trials that count: with a point of their own, and not tried anew."""
-        retried = self._retried()
-        return [
-            trial
-            for trial in self._trials()
-            if trial.state in STATES and self._has_point(trial) and trial.number not in retried
-        ]
-
-    def _retried(self) -> set[int]:
-        return {
-            trial.user_attrs[RETRIES]
-            for trial in self._trials()
-            if RETRIES in trial.user_attrs and self._counts(trial)
-        }
-
-    def _counts(self, trial: FrozenTrial) -> bool:
-        """Whether a trial has a point or will have one; one that was cut off has not."""
-        return trial.state is TrialState.WAITING or self._has_point(trial)
-
-    def _has_point(self, trial: FrozenTrial) -> bool:
-        return trial.params.keys() == set(self.space)
-
     def _is_copy(self, trial: FrozenTrial) -> bool:
         """Whether the point was dealt before; then its end is, or will be, the trial's too."""
         if RETRIES in trial.user_attrs:
             return False
-        for earlier in self._trials()[: trial.number]:
+        for earlier in self._kept.all()[: trial.number]:
             if earlier.params != trial.params or COPY_OF in earlier.user_attrs:
                 continue
             if may_be_retried(earlier):
                 continue
-            self._say(trial.number, COPY_OF, earlier.number)
+            self._kept.say(trial.number, {COPY_OF: earlier.number})
             if earlier.state is TrialState.RUNNING:
                 self._copies.setdefault(earlier.number, []).append(trial.number)
             else:
@@ -299,11 +274,10 @@ class ConditionStudy:
 
     def _take_over(self, number: int, earlier: FrozenTrial) -> None:
         """Give a trial the end that another of the same point has had."""
-        for name in (REASON, FOR_GOOD):
-            if name in earlier.user_attrs:
-                self._say(number, name, earlier.user_attrs[name])
+        said = {n: v for n, v in earlier.user_attrs.items() if n in (REASON, FOR_GOOD)}
+        self._kept.say(number, said)
         for epoch, value in earlier.intermediate_values.items():
-            self._storage.set_trial_intermediate_value(self._trial_id(number), epoch, value)
+            self._kept.report(number, epoch, value)
         complete = earlier.state is TrialState.COMPLETE
         self._study.tell(number, earlier.values if complete else None, state=earlier.state)
 
@@ -316,9 +290,8 @@ class ConditionStudy:
     ) -> None:
         """End a trial and its copies, unless another driver has."""
         for each in (number, *self._copies.pop(number, [])):
-            if not self._trial(each).state.is_finished():
-                for name, value in (said or {}).items():
-                    self._say(each, name, value)
+            if not self._kept.get(each).state.is_finished():
+                self._kept.say(each, said or {})
                 self._study.tell(each, values, state=state)
 
     def _dealt(self, trial: FrozenTrial) -> SearchTrial:
@@ -327,24 +300,6 @@ class ConditionStudy:
 
     def _cells(self, params: Params) -> tuple[Cell, ...]:
         return self.settings.cells(self._dataset, self.condition, params)
-
-    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self._storage.get_all_trials(self._id, deepcopy=False, states=states or None)
-
-    def _trial(self, number: int) -> FrozenTrial:
-        return self._storage.get_trial(self._trial_id(number))
-
-    def _trial_id(self, number: int) -> int:
-        return int(self._storage.get_trial_id_from_study_id_trial_number(self._id, number))
-
-    def _say(self, number: int, name: str, value: object) -> None:
-        self._storage.set_trial_user_attr(self._trial_id(number), name, value)
-
-
-def _age_s(trial: FrozenTrial) -> float:
-    """Seconds since a trial was begun."""
-    begun = trial.datetime_start
-    return 0.0 if begun is None else (datetime.now() - begun).total_seconds()
 
 
 def _mean(metric: str, cells: Sequence[Mapping[str, float]]) -> float:
