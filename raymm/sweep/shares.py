@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from raymm.sweep.cells import Cell
 from raymm.sweep.ledger import Ledger
 from raymm.sweep.record import Recorder
+from raymm.tracking import StoreAwayError
 
 POLL_S = 3.0
 """From one look at the cells of other drivers to the next."""
+PATIENCE_S = 600.0
 
 
 def train_shares(
@@ -21,6 +23,7 @@ def train_shares(
     train: Callable[[Sequence[Cell]], None],
     stopping: threading.Event,
     poll_s: float = POLL_S,
+    patience_s: float = PATIENCE_S,
 ) -> None:
     """Train the cells that no other driver trains, then wait for those that others train.
 
@@ -30,16 +33,28 @@ def train_shares(
     Args:
         train: trains cells, and returns when they have ended or the sweep is to stop.
         stopping: set when the sweep is to stop.
+        patience_s: how long the store may be away while there are only others' cells to wait for;
+            at the start it may not.
+
+    Raises:
+        TrackingError: the store cannot be used.
     """
-    left = list(cells)
+    left, answered = list(cells), float("-inf")
     while left and not stopping.is_set():
-        granted = ledger.claim(left)
+        try:
+            granted = ledger.claim(left)
+        except StoreAwayError:
+            if time.monotonic() - answered > patience_s:
+                raise
+            _wait(stopping, poll_s)
+            continue
         for result in granted.ended.values():
             recorder.ended_elsewhere(result)
         recorder.elsewhere(granted.elsewhere)
         if granted.mine:
             train(granted.mine)
         left = [cell for cell in left if not recorder.has_ended(cell.key)]
+        answered = time.monotonic()
         if left and not granted.mine:
             _wait(stopping, poll_s)
 

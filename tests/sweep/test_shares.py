@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -78,6 +79,34 @@ def test_a_driver_trains_what_is_free_waits_for_the_rest_and_takes_it_over(uri: 
     found = {run.data.tags["raymm.cell_key"]: run for run in runs(uri, "cell")}
     assert len(found) == len(runs(uri, "cell")) == 4
     assert points(uri, found["key3"]) == [(1, 2.0), (2, 1.0)]
+
+
+def test_a_store_that_is_away_is_waited_for_by_a_driver_that_waits_for_others(
+    uri: str, tmp_path: Path
+) -> None:
+    done = list[str]()
+    standing = Standing(CELLS, {each.key: 1.0 for each in CELLS})
+    database, aside = tmp_path / "mlflow.db", tmp_path / "aside.db"
+    with opened(uri, "other") as other, opened(uri) as mine:
+        other.claim(CELLS[1:])
+        by = recorder(mine, standing, Console(quiet=True))
+        args = (CELLS, mine, by, training(by, done), threading.Event(), 0.05)
+        waiter = threading.Thread(target=train_shares, args=args)
+        waiter.start()
+        while not done:
+            time.sleep(0.05)
+        assert mine.flush(10)
+        database.rename(aside)
+        time.sleep(1)
+        assert waiter.is_alive()
+        database.unlink(missing_ok=True)  # SQLite makes an empty one for whoever asks
+        aside.rename(database)
+        other.abandon("stopped")
+        waiter.join(60)
+        assert not waiter.is_alive()
+        assert mine.flush(20)
+    assert {each.status for each in standing.ended.values()} == {"finished"}
+    assert {run.info.status for run in runs(uri, "cell")} == {"FINISHED"}
 
 
 def test_a_request_to_stop_ends_the_wait(uri: str) -> None:
