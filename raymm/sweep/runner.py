@@ -11,9 +11,10 @@ What only the driver needs is imported where it is used: each trial's process im
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
@@ -41,6 +43,7 @@ ON_HEAD_NODE = {"CPU": 0.0, "node:__internal_head__": 0.001}
 """What a trial takes: a place beside the driver, so that light processes keep no GPU node alive."""
 EPOCH_PATIENCE_S = 24 * 3600.0
 """How long a sweep that stops waits for running epochs to end; a second Ctrl-C ends the wait."""
+DRIVER_PATIENCE_S = 60.0
 TRIAL_RESTARTS = 3
 """How often a trial whose own process dies is started again; it finds its cells where they are."""
 
@@ -202,7 +205,8 @@ class _Lane:
         deal = self.dealer.next()
         if deal is not None:
             tasks = [Task(cell.key, cell.config, deal.score) for cell in deal.cells]
-            ray.get([self.dispatcher.submit.remote(task) for task in tasks])
+            with suppress(RayActorError):  # as in _relay: the driver is about to end
+                ray.get([self.dispatcher.submit.remote(task) for task in tasks])
         return deal
 
 
@@ -238,7 +242,13 @@ def _relay(config: Mapping[str, Any], *, dispatchers: Sequence[Handle]) -> None:
     while watches:
         ready, _ = ray.wait(list(watches))
         key, seen = watches.pop(ready[0])
-        sight: Sighting = ray.get(ready[0])
+        try:
+            sight: Sighting = ray.get(ready[0])
+        except RayActorError:
+            # The dispatcher died. The driver's guard finds out, says so, and ends the sweep: what
+            # became of the cells is not known here, so nothing is said of them.
+            time.sleep(DRIVER_PATIENCE_S)
+            raise
         tune.report({KEY: key, NEWS: dataclasses.asdict(sight)})
         if sight.outcome is None:
             seen += len(sight.epochs)
