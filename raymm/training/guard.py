@@ -1,4 +1,4 @@
-"""Watches over the worker processes of a pool: a thread of the driver. Kills those that hang."""
+"""Watches over the worker processes of a pool, from threads of the driver. Kills those that hang."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ ANSWER_TIMEOUT_S = 30.0
 DISPATCHER_DIED = "The process that deals out the cells died ({})."
 HEAD_PATIENCE_S = 20.0
 """How long the head may be away; a process that uses Ray ends by itself after a minute."""
+WITHOUT_HEAD_S, WITHOUT_DISPATCHER_S = 15.0, 120.0
 CONNECT_TIMEOUT_S = 5.0
 LOGGER = logging.getLogger(__name__)
 
@@ -35,11 +36,12 @@ class Guard:
 
     Args:
         interval_s: seconds between two rounds.
-        on_broken: called with the reason, a sentence, if nothing can be trained any more.
+        on_broken: called if nothing can be trained any more, with the reason, a sentence, and the
+            seconds that whoever waits for cells has to end in good order.
     """
 
     def __init__(
-        self, dispatcher: Handle, interval_s: float, on_broken: Callable[[str], None]
+        self, dispatcher: Handle, interval_s: float, on_broken: Callable[[str, float], None]
     ) -> None:
         self._dispatcher, self._interval_s = dispatcher, interval_s
         self._on_broken = on_broken
@@ -48,27 +50,30 @@ class Guard:
 
     def start(self) -> None:
         """Begin; call it once."""
-        threading.Thread(target=self._run, name="raymm-guard", daemon=True).start()
+        for work in (self._watch_head, self._watch_workers):
+            threading.Thread(target=work, name=f"raymm-guard{work.__name__}", daemon=True).start()
 
     def stop(self) -> None:
         """Kill nobody from now on."""
         self._stopped.set()
 
-    def _run(self) -> None:
-        unreachable_since: float | None = None
+    def _watch_head(self) -> None:
+        """In a thread of its own: without the head, Ray's calls hang, and end the process at last."""
+        seen = time.monotonic()
         while not self._stopped.wait(self._interval_s):
-            now = time.monotonic()
-            if not _answers(self._head):  # Ray's own calls would hang, then end this process
-                unreachable_since = unreachable_since or now
-                if now - unreachable_since > HEAD_PATIENCE_S:
-                    self._on_broken(f"The head of the Ray cluster ({self._head}) is gone.")
-                    return
-                continue
-            unreachable_since = None
+            if _answers(self._head):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > HEAD_PATIENCE_S:
+                reason = f"The head of the Ray cluster ({self._head}) is gone."
+                self._on_broken(reason, WITHOUT_HEAD_S)
+                return
+
+    def _watch_workers(self) -> None:
+        while not self._stopped.wait(self._interval_s):
             try:
                 self._round()
             except RayActorError as error:
-                self._on_broken(DISPATCHER_DIED.format(first_line(error)))
+                self._on_broken(DISPATCHER_DIED.format(first_line(error)), WITHOUT_DISPATCHER_S)
                 return
             except (RayError, OSError, RuntimeError) as error:
                 LOGGER.debug("The cluster could not be looked at: %s", error)

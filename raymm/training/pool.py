@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _thread
 import logging
+import os
 import threading
 import time
 import uuid
@@ -52,6 +53,9 @@ ONLY_FOR_CLUSTERS: Final = {PlacementGroupCleanerCallback}
 """Frees what a dead controller held, on a cluster that outlives the sweep."""
 CONTROLLER_RESTARTS = 5
 """How often a group whose controlling process dies is started again."""
+LEAVING_S, BROKEN = 60.0, 2
+"""How long a process of no use has after it has left the pool, and its exit status if it does not end:
+that of an error of the user's to mend."""
 GO_ON = (
     " What is recorded stays, and cells go on from their last checkpoint: give the same command "
     "again once the cluster is there."
@@ -168,11 +172,21 @@ class WorkerPool:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._stack.close()
 
-    def _broken(self, why: str) -> None:
-        """Nothing can be trained any more: interrupt whoever waits, and say why on leaving."""
-        if not self._closing.is_set():
-            self._why_broken = why
-            _thread.interrupt_main()
+    def _broken(self, why: str, patience_s: float) -> None:
+        """Nothing can be trained any more: interrupt whoever waits, and say why on leaving.
+
+        Whoever waits may be deep in a call of Ray that has no end without a cluster, until Ray ends
+        the process without a word. So after a while the process ends here.
+        """
+        if self._closing.is_set():
+            return
+        self._why_broken = why
+        _thread.interrupt_main()
+        if not self._closing.wait(patience_s):
+            os.write(2, f"\nerror {why}{GO_ON}\n".encode())
+            os._exit(BROKEN)
+        time.sleep(LEAVING_S)  # what is left to do takes less, unless a call of Ray hangs
+        os._exit(BROKEN)
 
     def _host(self, group: int) -> None:
         """Keep one group's Ray Train job running until it is sent home (a thread of the driver)."""
