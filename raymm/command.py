@@ -16,6 +16,7 @@ from rich.text import Text
 from raymm.errors import RaymmError
 from raymm.sweep.calibrate import calibrate
 from raymm.sweep.cells import CellResult
+from raymm.sweep.grid import GridSettings
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep, print_plan
 from raymm.sweep.plan_view import show_plan
 from raymm.sweep.settings import SweepSettings
@@ -100,6 +101,11 @@ def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console:
             fingerprints={sweep.dataset.name: sweep.dataset.fingerprint},
             advance=advance,
         )
+    if isinstance(sweep.settings, GridSettings) and exit_status(results) != INTERRUPTED:
+        from raymm.showcase.show import show
+
+        chosen = sweep.settings
+        show(sweep, results, console, models=chosen.log_models, register=chosen.register)
     console.print(summary_table(results))
     console.print(f"results  {sweep.folder}/report.html", soft_wrap=True, highlight=False)
     status = exit_status(results)

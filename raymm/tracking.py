@@ -1,4 +1,4 @@
-"""The MLflow store of a ledger. The only importer of mlflow.
+"""The MLflow store of a ledger. Beside `raymm.tracking_artifacts` the only importer of mlflow.
 
 Knows experiments, runs, tags, points and registers, not what they mean: that is
 `raymm.sweep.ledger`. A register is written once: whoever writes first decides, and all others
@@ -120,6 +120,12 @@ class Store:
             with _one_at_a_time(self._file):  # of two that make a database's tables one fails
                 self._made = _quiet_client(self.uri, self._file)
         return self._made
+
+    @contextmanager
+    def asked(self) -> Iterator[MlflowClient]:
+        """MLflow's own client, for `raymm.tracking_artifacts`; failures are told as of all methods."""
+        with _explained(self.uri):
+            yield self._client
 
     @_told
     def touch(self) -> None:

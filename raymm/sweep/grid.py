@@ -44,6 +44,12 @@ class GridSettings(SweepSettings):
     cbmf_targets: Literal["soft", "hard"] = "soft"
     """CBMF's targets: soft as in its paper, or hard, as the other models have."""
 
+    log_models: Literal["none", "best", "all"] = "best"
+    """Models that MLflow gets a copy of, for mlflow.pyfunc.load_model: none, that of the best seed (by
+    validation loss) of each model at each sparsity, or all."""
+    register: str | None = None
+    """Also register those models in MLflow, under names that begin with this."""
+
     from_search: str | None = None
     """Name of a search (sweeps/temperature_lr.py): each model at each sparsity takes the settings
     that were best for it there."""

@@ -38,6 +38,7 @@ PLACES = {
     "plan",
     "calibrate",
 }
+PLACES |= {"log_models", "register"}
 PLACES |= {"studies", "trials"}  # more trials are more of the same search
 SHAPE = {"workers_per_cell", "cpus_per_worker", "gpu", "gpus_per_worker", "max_concurrent"}
 SHAPE |= {"larger_gpu", "checkpoint_every_s"}
