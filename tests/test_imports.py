@@ -26,7 +26,7 @@ LAYER_OF = {
 SOLE_IMPORTERS = {
     "mlflow": ("raymm/tracking.py", "raymm/tracking_artifacts.py"),
     "ray.tune": ("raymm/sweep/runner.py",),
-    "ray.train": ("raymm/training/pool.py",),
+    "ray.train": ("raymm/training/group.py",),
     "ray.data": ("raymm/encoders/cache.py",),
 }
 NO_RAY = ("raymm/embedder.py", "raymm/report/**/*.py", "raymm/data/**/*.py", "raymm/models/**/*.py",

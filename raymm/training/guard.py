@@ -36,12 +36,12 @@ class Guard:
 
     Args:
         interval_s: seconds between two rounds.
-        on_broken: called if nothing can be trained any more, with the reason, a sentence, and the
-            seconds that whoever waits for cells has to end in good order.
+        on_broken: called if nothing can be trained any more, with the reason, a sentence, the
+            seconds that whoever waits for cells has to end in good order, and whether Ray is gone.
     """
 
     def __init__(
-        self, dispatcher: Handle, interval_s: float, on_broken: Callable[[str, float], None]
+        self, dispatcher: Handle, interval_s: float, on_broken: Callable[[str, float, bool], None]
     ) -> None:
         self._dispatcher, self._interval_s = dispatcher, interval_s
         self._on_broken = on_broken
@@ -65,7 +65,7 @@ class Guard:
                 seen = time.monotonic()
             elif time.monotonic() - seen > HEAD_PATIENCE_S:
                 reason = f"The head of the Ray cluster ({self._head}) is gone."
-                self._on_broken(reason, WITHOUT_HEAD_S)
+                self._on_broken(reason, WITHOUT_HEAD_S, True)
                 return
 
     def _watch_workers(self) -> None:
@@ -73,7 +73,8 @@ class Guard:
             try:
                 self._round()
             except RayActorError as error:
-                self._on_broken(DISPATCHER_DIED.format(first_line(error)), WITHOUT_DISPATCHER_S)
+                reason = DISPATCHER_DIED.format(first_line(error))
+                self._on_broken(reason, WITHOUT_DISPATCHER_S, False)
                 return
             except (RayError, OSError, RuntimeError) as error:
                 LOGGER.debug("The cluster could not be looked at: %s", error)

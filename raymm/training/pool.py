@@ -1,104 +1,39 @@
-"""Warm worker groups: Ray Train jobs that train cell after cell. The only importer of ray.train.
-
-A Ray Train job costs 10 to 20 s to start, most cells less than that to train. So each group of
-workers is one long Ray Train job whose train function asks a `Dispatcher` for cells until there are
-no more. Process group, imports, data and CUDA context stay; Ray Train's fault tolerance stays too:
-when a worker's process dies, its group is started again, and the cell goes on from its checkpoint.
-"""
+"""A pool of warm worker groups and the dispatcher that feeds them: what a driver holds."""
 
 from __future__ import annotations
 
 import _thread
-import logging
 import os
 import threading
 import time
-import uuid
-from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import ray
-import ray.train
 from ray.exceptions import RayActorError
-from ray.train.backend import BackendConfig
-from ray.train.collective import broadcast_from_rank_zero
-from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
-from ray.train.v2._internal.callbacks.placement_group_callback import (
-    PlacementGroupCleanerCallback,
-)
-from ray.train.v2.api.callback import RayTrainCallback, UserCallback
-from ray.train.v2.api.config import FailureConfig, LoggingConfig, ScalingConfig
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymm.data.dataset import Dataset
 from raymm.errors import SweepError
-from raymm.training.deaths import cause_of, first_line
+from raymm.training.deaths import first_line
 from raymm.training.dispatch import Dispatcher, Handle
+from raymm.training.group import PoolSettings, make_trainer
 from raymm.training.guard import DISPATCHER_DIED, Guard, remove_other_placements
-from raymm.training.placing import check_gpu_share
 from raymm.training.scratch import scratch_folder
-from raymm.training.watchdog import WatchSettings
 
-if TYPE_CHECKING:
-    import torch
+__all__ = ["PoolSettings", "WorkerPool"]
 
-UNUSED: Final = {DatasetsCallback}
-"""Serves Ray Data, which we do not use: cells share one data set in the object store."""
-ONLY_FOR_CLUSTERS: Final = {PlacementGroupCleanerCallback}
-"""Frees what a dead controller held, on a cluster that outlives the sweep."""
 CONTROLLER_RESTARTS = 5
 """How often a group whose controlling process dies is started again."""
-LEAVING_S, BROKEN = 60.0, 2
-"""How long a process of no use has after it has left the pool, and its exit status if it does not end:
-that of an error of the user's to mend."""
+BROKEN = 2
+"""Exit status of a process that could not end in good order: that of an error to mend."""
 GO_ON = (
     " What is recorded stays, and cells go on from their last checkpoint: give the same command "
     "again once the cluster is there."
 )
 WAITERS = 10_000
 """Calls that may wait in the dispatcher at once: a few for each worker and each trial."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolSettings:
-    """The shape of the worker groups.
-
-    Attributes:
-        workers: worker processes of a group: the ranks that share a cell's batches.
-        cpus: CPUs of a worker; also its threads.
-        gpu: kind of GPU each worker gets one of ("A10G"), "any", or None for CPU.
-        gpus: GPUs of a worker: 1, or a share below 1, so that several cells use one at a time.
-        storage: root of the cells' folders; a path all nodes see, or an fsspec address.
-        max_attempts: see `Dispatcher`.
-        checkpoint_s: least seconds between two checkpoints of a cell: what it may lose.
-        this_machine_only: whether the Ray was started for this sweep and ends with it.
-        watch: when a worker that stands still is taken to hang.
-        train: "package.module:name" of the function that trains a cell.
-    """
-
-    workers: int = 1
-    cpus: float = 1
-    gpu: str | None = None
-    gpus: float = 1.0
-    storage: str
-    max_attempts: int = 3
-    checkpoint_s: float = 30.0
-    this_machine_only: bool = False
-    watch: WatchSettings = field(default_factory=WatchSettings)
-    train: str = "raymm.training.loop:train_cell"
-
-    def __post_init__(self) -> None:
-        check_gpu_share(self.gpus, self.workers, self.gpu)
-
-    def resources(self) -> dict[str, float]:
-        """Ray resources of one worker."""
-        gpu = {} if self.gpu is None else {"GPU": float(self.gpus)}
-        return {"CPU": float(self.cpus), **gpu}
 
 
 class WorkerPool:
@@ -172,7 +107,7 @@ class WorkerPool:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._stack.close()
 
-    def _broken(self, why: str, patience_s: float) -> None:
+    def _broken(self, why: str, patience_s: float, ray_gone: bool) -> None:
         """Nothing can be trained any more: interrupt whoever waits, and say why on leaving.
 
         Whoever waits may be deep in a call of Ray that has no end without a cluster, until Ray ends
@@ -185,15 +120,19 @@ class WorkerPool:
         if not self._closing.wait(patience_s):
             os.write(2, f"\nerror {why}{GO_ON}\n".encode())
             os._exit(BROKEN)
-        time.sleep(LEAVING_S)  # what is left to do takes less, unless a call of Ray hangs
-        os._exit(BROKEN)
+        if ray_gone:
+            time.sleep(patience_s)
+            os._exit(BROKEN)
 
     def _host(self, group: int) -> None:
         """Keep one group's Ray Train job running until it is sent home (a thread of the driver)."""
         reason = ""
         for attempt in range(CONTROLLER_RESTARTS + 1):
             try:
-                self._trainer(group, attempt).fit()
+                name = f"group-{group}-{attempt}"
+                make_trainer(
+                    self.settings, group, self.dispatcher, self._dataset, name, self._folder
+                ).fit()
                 return
             except RayActorError as error:  # the process that controls the group died
                 reason = first_line(error)
@@ -215,101 +154,3 @@ class WorkerPool:
         except RayActorError:
             return False  # the dispatcher is gone: the guard says so
         return goes_on
-
-    def _trainer(self, group: int, attempt: int) -> _Trainer:
-        settings = self.settings
-        run: dict[str, Any] = {
-            "name": f"group-{group}-{attempt}",
-            "storage_path": self._folder,
-            "failure_config": FailureConfig(max_failures=-1),
-            "callbacks": [_ToldOfDeaths(group, self.dispatcher)],
-            "logging_config": LoggingConfig(log_level="ERROR"),
-        }
-        return _Trainer(
-            _work,
-            train_loop_config={
-                "group": group,
-                "settings": settings,
-                "dispatcher": self.dispatcher,
-                "dataset": self._dataset,
-            },
-            backend_config=_backend(settings),
-            scaling_config=ScalingConfig(
-                num_workers=settings.workers,
-                use_gpu=settings.gpu is not None,
-                resources_per_worker=settings.resources(),
-                accelerator_type=None if settings.gpu in (None, "any") else settings.gpu,
-            ),
-            run_config=ray.train.RunConfig(**run),
-        ).without(UNUSED | (ONLY_FOR_CLUSTERS if settings.this_machine_only else set()))
-
-
-class _Trainer(DataParallelTrainer):
-    """What `TorchTrainer` is, without its import of torch into driver and controllers."""
-
-    _unwanted: frozenset[type[RayTrainCallback]] = frozenset()
-
-    def without(self, unwanted: Iterable[type[RayTrainCallback]]) -> _Trainer:
-        """Leave out callbacks of Ray Train that each start a process for every group."""
-        self._unwanted = frozenset(unwanted)
-        return self
-
-    def _create_default_callbacks(self) -> list[RayTrainCallback]:
-        callbacks: list[RayTrainCallback] = super()._create_default_callbacks()
-        return [each for each in callbacks if type(each) not in self._unwanted]
-
-
-def _backend(settings: PoolSettings) -> BackendConfig:
-    """What sets up the process group: torch's, which a single worker has no use for."""
-    if settings.workers == 1:
-        return BackendConfig()
-    from ray.train.torch import TorchConfig
-
-    return TorchConfig(backend="gloo" if settings.gpu is None else "nccl")
-
-
-class _ToldOfDeaths(UserCallback):
-    """Tells the dispatcher why workers of a group died; lives in Ray Train's controller."""
-
-    def __init__(self, group: int, dispatcher: Handle) -> None:
-        self.group, self.dispatcher = group, dispatcher
-
-    def after_exception(
-        self, run_context: object, worker_exceptions: Mapping[int, Exception]
-    ) -> None:
-        reason = "; ".join(
-            f"rank {rank}: {first_line(error)}" for rank, error in worker_exceptions.items()
-        )
-        cause = cause_of(list(worker_exceptions.values()))
-        if not ray.get(self.dispatcher.group_died.remote(self.group, reason, cause)):
-            raise RuntimeError(f"gave up: {reason}")  # ends the job: nobody would restart for ever
-
-
-def _work(config: dict[str, Any]) -> None:
-    """Ray Train's train function, run in every worker of a group."""
-    import torch
-
-    from raymm.training.worker import Seat, resolve, serve
-
-    logging.getLogger("ray.train").setLevel(logging.ERROR)
-    context, settings = ray.train.get_context(), config["settings"]
-    torch.set_num_threads(max(1, int(settings.cpus)))
-    seat = Seat(
-        group=config["group"],
-        incarnation=broadcast_from_rank_zero(uuid.uuid4().hex),
-        rank=context.get_world_rank(),
-        world_size=context.get_world_size(),
-        device=torch.device("cpu") if settings.gpu is None else _own_gpu(),
-    )
-    dataset: Dataset = ray.get(config["dataset"])
-    train = partial(resolve(settings.train), checkpoint_interval_s=settings.checkpoint_s)
-    serve(seat, config["dispatcher"], dataset, settings.storage, train, settings.watch)
-
-
-def _own_gpu() -> torch.device:
-    import torch
-    from ray.train.torch import get_device
-
-    device: torch.device = get_device()
-    torch.cuda.set_device(device)
-    return device
