@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from raymm.sweep.plan import Sweep, decisive
+from raymm.sweep.places import decisive
+from raymm.sweep.plan import Sweep
 from raymm.sweep.tags import ACCELERATOR, CPUS, WORKERS
 
 

@@ -12,15 +12,8 @@ from rich.console import Console
 
 from raymm.errors import ConfigError, DataError, SweepError
 from raymm.sweep.grid import GridSettings
-from raymm.sweep.plan import (
-    check_folder,
-    check_storage,
-    claim_folder,
-    claim_places,
-    prepare_sweep,
-    print_plan,
-    sweep_name,
-)
+from raymm.sweep.places import check_folder, check_storage, claim_folder, sweep_name
+from raymm.sweep.plan import claim_places, prepare_sweep, print_plan
 from raymm.training.placing import workers_that_fit
 from tests.sweep.small import dataset
 

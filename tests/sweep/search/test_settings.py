@@ -69,7 +69,7 @@ def test_a_grid_has_as_many_trials_as_points() -> None:
 
 
 def test_searches_of_other_spaces_have_other_names() -> None:
-    from raymm.sweep.plan import sweep_name
+    from raymm.sweep.places import sweep_name
 
     def name(**settings: Any) -> str:
         search = SearchSettings(**settings)
