@@ -23,15 +23,23 @@ from raymm.sweep.grid import GridSettings
 from raymm.sweep.opening import open_record
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep
 from raymm.training.loop import train_cell
+from tests.data.sources import folders
 from tests.report.synthetic import failed, result
 
 USED = ("mor", "zer")
 
 
 def settings(folder: Path) -> GridSettings:
+    """Of a sweep of four small cells over 90 samples."""
+    names, clinic = folders.ids(90), folder / "clinic"
+    clinic.mkdir()
+    for number, table in enumerate(USED):
+        folders.features(names, 5, number).to_csv(clinic / f"{table}.csv")
+    rows = [f"{name},{place % 2}" for place, name in enumerate(names)]
+    (clinic / "labels.csv").write_text("\n".join(["id,outcome", *rows]) + "\n")
     return GridSettings(
-        modalities=USED, models=("mca",), sparsities=(0.0, 0.5), seeds=(0, 1), epochs=1, width=8,
-        depth=1, head_size=8, fusion_tokens=1, test_fraction=0.8, warmup_steps=1, name="small",
+        dataset=str(clinic), modalities=USED, models=("mca",), sparsities=(0.0, 0.5), seeds=(0, 1),
+        epochs=1, width=8, depth=1, head_size=8, fusion_tokens=1, warmup_steps=1, name="small",
         results_dir=str(folder / "results"), storage=str(folder / "storage"),
         tracking_uri=f"sqlite:///{folder}/mlflow.db",
     )  # fmt: skip
@@ -117,13 +125,13 @@ def test_data_and_masks_are_inputs(shown: tuple[MlflowClient, Sweep, list[CellRe
     client, sweep, _ = shown
     (parent,) = runs(client, "sweep")
     seen = {each.dataset.name: each.dataset for each in parent.inputs.dataset_inputs}
-    assert set(seen) == {"digits", "digits S=0", "digits S=0.5"}
-    assert sweep.dataset.fingerprint.startswith(seen["digits"].digest)
-    assert json.loads(seen["digits S=0.5"].profile)["sparsity"] == 0.5
+    assert set(seen) == {"clinic", "clinic S=0", "clinic S=0.5"}
+    assert sweep.dataset.fingerprint.startswith(seen["clinic"].digest)
+    assert json.loads(seen["clinic S=0.5"].profile)["sparsity"] == 0.5
     for cell in runs(client, "cell"):
         sparsity = float(cell.data.tags["raymm.sparsity"])
         names = {each.dataset.name for each in cell.inputs.dataset_inputs}
-        assert names == {"digits", f"digits S={sparsity:g}"}
+        assert names == {"clinic", f"clinic S={sparsity:g}"}
 
 
 def wide(sweep: Sweep) -> pd.DataFrame:
