@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raymm.api import sparsity_grid
+    from raymm.data.sources import load_dataset
     from raymm.embedder import Embedder, load
     from raymm.errors import RaymmError
     from raymm.report.results import results
 
 __version__ = "0.1.0"
-__all__ = ["Embedder", "RaymmError", "load", "results", "sparsity_grid"]
+__all__ = ["Embedder", "RaymmError", "load", "load_dataset", "results", "sparsity_grid"]
 
 _HOMES = {
     "Embedder": "raymm.embedder",
     "RaymmError": "raymm.errors",
     "load": "raymm.embedder",
+    "load_dataset": "raymm.data.sources",
     "results": "raymm.report.results",
     "sparsity_grid": "raymm.api",
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from raymm.config import from_dict
-from raymm.errors import ConfigError
+from raymm.errors import ConfigError, SweepError
 from raymm.sweep.grid import GridSettings
 
 if TYPE_CHECKING:
@@ -42,9 +43,20 @@ def sparsity_grid(*, console: Console | None = None, **settings: Any) -> pd.Data
     from raymm.report.tables import cells_frame
     from raymm.sweep.plan import prepare_sweep
 
+    _need_no_ray()
     sweep = prepare_sweep(grid_settings(settings))
     _, results = train_grid(sweep, call(settings), console or Console())
     return only_numbers(cells_frame(results))[0]
+
+
+def _need_no_ray() -> None:
+    """Refuse to start a sweep beside a Ray that this process, a notebook perhaps, has begun."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        raise SweepError(
+            "This process is connected to Ray already, and a sweep connects by itself. Call "
+            "ray.shutdown() first; to train on a running cluster give its address=..."
+        )
 
 
 def grid_settings(settings: Mapping[str, Any]) -> GridSettings:

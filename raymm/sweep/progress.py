@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -141,7 +142,7 @@ class ProgressView:
                 refresh_per_second=REFRESHES_PER_S,
                 transient=True,
             )
-            if console.is_terminal
+            if is_live(console)
             else None
         )
         self._number = 0
@@ -216,6 +217,11 @@ class ProgressView:
         result, metric = best
         title = Cell(result.key, result.cell).title
         return Text(f"best so far: {metric} {result.metrics[metric]:.3f}  {title}", style="dim")
+
+
+def is_live(console: Console) -> bool:
+    """Whether a board can be drawn anew: in a terminal, and in a notebook that has widgets."""
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 def _left(seconds: float | None, started_at: float | None) -> str:
