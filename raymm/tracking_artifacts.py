@@ -136,28 +136,26 @@ def log_model(store: Store, run_id: str, model: Packed, tags: Mapping[str, str])
             run.info.experiment_id, name=model.name, source_run_id=run_id, tags=dict(tags)
         )
         with tempfile.TemporaryDirectory(prefix="raymm-model-") as folder:
-            data = Path(folder, "files")
-            data.mkdir()
-            for name, content in model.files.items():
-                (data / name).write_bytes(content)
             target = Path(folder, "model")
-            _save(model, data, target)
+            write_model(model, target)
             client.log_model_artifacts(made.model_id, str(target))
         client.finalize_logged_model(made.model_id, "READY")
         client.log_outputs(run_id, [LoggedModelOutput(made.model_id, 0)])
         return f"models:/{made.model_id}"
 
 
-def _save(model: Packed, data: Path, target: Path) -> None:
-    """Write a model's folder as MLflow lays it out."""
-    with warnings.catch_warnings():
+def write_model(model: Packed, target: Path) -> None:
+    """Write a model's folder, which must not be there yet, as MLflow lays it out."""
+    with tempfile.TemporaryDirectory(prefix="raymm-files-") as data, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on import, of the type hints of classes of its own
         import mlflow.pyfunc
 
+        for name, content in model.files.items():
+            (Path(data) / name).write_bytes(content)
         mlflow.pyfunc.save_model(
             path=str(target),
             loader_module=model.loader,
-            data_path=str(data),
+            data_path=data,
             signature=_signature(model),
             input_example=model.example,
             pip_requirements=list(model.requirements),
