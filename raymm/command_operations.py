@@ -30,13 +30,13 @@ def run_operations(settings: OperationSettings, command: str, console: Console) 
     if not is_packed(place):
         if settings.plan:
             console.print(
-                f"The pairs are not embedded yet: {', '.join(settings.encoders)} would write {place}. "
+                f"The pairs are not embedded yet: {', '.join(settings.encoder)} would write {place}. "
                 "The plan can be shown once they are: raymm embed --tokens, or this command without "
                 "--plan."
             )
             return DONE
         embed(
-            encoder=settings.encoders,
+            encoder=settings.encoder,
             out=place,
             dataset=settings.dataset,
             tokens=True,
@@ -140,7 +140,7 @@ def _how(sweep: Sweep) -> list[str]:
     targets = "soft targets (eq. 5)" if settings.soft_targets else "plain InfoNCE"
     seen = "their mean" if settings.pool_tokens else "each of them"
     return [
-        f"Attention chooses among the tokens of {' and '.join(settings.encoders)}, which stay frozen; "
+        f"Attention chooses among the tokens of {' and '.join(settings.encoder)}, which stay frozen; "
         f"the other operations see {seen}. Trained with {targets}; the epoch is chosen on the "
         "validation loss. Ridge regression maps one encoder's mean token to the other's; its penalty, "
         "and which side is mapped, are chosen on the validation pairs."

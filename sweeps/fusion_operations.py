@@ -2,7 +2,7 @@
 
     python sweeps/fusion_operations.py                       # built-in emoji pairs, minutes on a laptop
     python sweeps/fusion_operations.py --plan                # what that would train
-    python sweeps/fusion_operations.py --dataset photos/ --encoders google/vit-base-patch16-224 minilm
+    python sweeps/fusion_operations.py --dataset photos/ --encoder google/vit-base-patch16-224 minilm
     python sweeps/fusion_operations.py --operations add dot_attention --seeds 0 1 2
 
 Embeds the pairs once, trains CBMF with every fusion operation, and compares the retrieval of held-out

@@ -41,7 +41,7 @@ class OperationSettings(SweepSettings):
     dataset: str = "emoji"
     """Pairs: the built-in ones (emoji), a folder of images and texts, or a folder of embeddings that
     `raymm embed --tokens` has made."""
-    encoders: tuple[str, ...] = ("efficientnet-lite0", "minilm")
+    encoder: tuple[str, ...] = ("efficientnet-lite0", "minilm")
     """Frozen encoders of the pairs, one for each modality."""
     cache: str = "embeddings"
     """Folder for the encoders' vectors, computed once."""

@@ -34,6 +34,7 @@ def test_every_operation_is_a_cell_and_they_differ_in_nothing_else() -> None:
     assert {cell.config.data for cell in cells} == {cells[0].config.data}
     assert {cell.config.model.name for cell in cells} == {"cbmf"}
     pooling = {c.config.model.fusion_operation: c.config.model.pool_tokens for c in cells}
+    assert {cell.config.model.encoders for cell in cells} == {()}  # they have run before
     assert {each for each in pooling if not pooling[each]} == set(ATTENTION_OPERATIONS)
     assert "cbmf dot_attention S=0 seed=1" in {cell.title for cell in cells}
 
