@@ -80,7 +80,7 @@ def _show(
     page = sweep.folder / "report.html"
     log_files(store, parent.run_id, files | ({page: ""} if page.exists() else {}))
     summaries = log_summaries(
-        store, sweep.name, parent.run_id, sweep.dataset.name, results, int(time.time() * 1000)
+        store, sweep.name, sweep.dataset.name, results, int(time.time() * 1000)
     )
     data, mask = data_input(sweep.dataset, sweep.settings.dataset), masks(sweep.dataset, results)
     for run_id in (parent.run_id, *summaries.values()):

@@ -1,7 +1,8 @@
 """One run for each model of a sweep, with metrics at step = 100 x sparsity.
 
 MLflow's line charts have the step below: so its pages show metric against sparsity, a line for each
-model, without anything being set up.
+model, without anything being set up. These runs stand beside the sweep's, not below it: what is below
+a run is folded away at first, and what is folded away has no chart.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 from raymm.sweep.cells import Cell, CellResult
-from raymm.sweep.tags import DATASET, KIND, MODEL, PARENT, SWEEP, condition
+from raymm.sweep.tags import DATASET, KIND, MODEL, SWEEP, condition
 from raymm.tracking import Store
 
 SUMMARY, DIGEST, SEEDS = "summary", "raymm.digest", "seeds"
@@ -47,7 +48,7 @@ def summary_points(results: Sequence[CellResult]) -> dict[str, list[Point]]:
 
 
 def log_summaries(
-    store: Store, sweep: str, parent: str, dataset: str, results: Sequence[CellResult], time_ms: int
+    store: Store, sweep: str, dataset: str, results: Sequence[CellResult], time_ms: int
 ) -> dict[str, str]:
     """Make the summary runs of a sweep, anew where the numbers have changed; their ids by model.
 
@@ -64,8 +65,8 @@ def log_summaries(
             else:  # a point that is logged again would be a second one at its step
                 store.delete(run.run_id)
         if model not in runs:
-            tags = {KIND: SUMMARY, SWEEP: sweep, MODEL: model, DATASET: dataset, PARENT: parent}
-            runs[model] = store.create(f"{model}: mean over seeds, step = 100 x sparsity", tags)
+            tags = {KIND: SUMMARY, SWEEP: sweep, MODEL: model, DATASET: dataset}
+            runs[model] = store.create(f"{model}: mean over seeds of {sweep}", tags)
             store.log(runs[model], points, time_ms, {DIGEST: digest})
             store.set_status(runs[model], "FINISHED")
     return runs
