@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ def _packed(tensors: Mapping[str, Tensor]) -> bytes:
     return save({name: tensor.contiguous() for name, tensor in tensors.items()})
 
 
+def _name(path: str) -> str:
+    """The last part of a path; some file systems end those of folders with a slash."""
+    return path.rstrip("/").rsplit("/", 1)[-1]
+
+
 class CheckpointStore:
     """The checkpoints and the final weights of one cell.
 
@@ -70,9 +76,13 @@ class CheckpointStore:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.fs, self.root = fsspec.url_to_fs(folder)
+        self._whole: list[str] = []
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint and remove those older than the last `KEPT`.
+        """Write a checkpoint and remove all but the last `KEPT` that this store has written or read.
+
+        Whatever else is there was cut off or damaged: by its name alone it could take the place of a
+        whole one.
 
         Raises:
             TrainingError: it cannot be written. Older checkpoints stay as they are.
@@ -87,15 +97,31 @@ class CheckpointStore:
                 digests[name] = hashlib.sha256(content).hexdigest()
             state = {"epoch": checkpoint.epoch, "files": digests, "state": dict(checkpoint.state)}
             self.fs.pipe_file(f"{folder}/state.json", json.dumps(state).encode())
-        for old in self._folders()[:-KEPT]:
-            self.fs.rm(old, recursive=True)
+        others = (name for name in self._whole if name != _name(folder))
+        self._whole = [*others, _name(folder)][-KEPT:]
+        for path in self._folders():
+            if _name(path) not in self._whole:
+                self.fs.rm(path, recursive=True)
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole, or None."""
-        for folder in reversed(self._folders()):
+        """The newest checkpoint that is whole, or None.
+
+        Warns:
+            UserWarning: there are checkpoints, but none is whole.
+        """
+        folders = self._folders()
+        for folder in reversed(folders):
             found = self._read(folder)
             if found is not None:
+                self._whole = [_name(folder)]
                 return found
+        self._whole = []
+        if folders:
+            warnings.warn(
+                f"None of the {len(folders)} checkpoint(s) in {self.root} is whole: the cell is "
+                "trained from its first epoch. Look at the storage if this happens again.",
+                stacklevel=2,
+            )
         return None
 
     def result(self) -> dict[str, Any] | None:
@@ -186,9 +212,7 @@ class CheckpointStore:
             return []
         self.fs.invalidate_cache()
         found = (str(path) for path in self.fs.ls(self.root, detail=False))
-        return sorted(
-            path for path in found if path.rstrip("/").rsplit("/", 1)[-1].startswith("epoch_")
-        )
+        return sorted(path for path in found if _name(path).startswith("epoch_"))
 
     def _read(self, folder: str) -> Checkpoint | None:
         try:

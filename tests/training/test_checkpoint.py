@@ -46,7 +46,44 @@ def test_a_checkpoint_cut_off_before_its_list_is_passed_over(store: CheckpointSt
 def test_a_list_cut_off_half_way_is_passed_over(store: CheckpointStore) -> None:
     store.save(at(1))
     store.fs.pipe_file(f"{store.root}/epoch_00001/state.json", b'{"epoch": 1, "fil')
-    assert store.newest() is None
+    with pytest.warns(UserWarning, match=r"None of the 1 checkpoint.*trained from its first epoch"):
+        assert store.newest() is None
+
+
+def kept(store: CheckpointStore) -> list[str]:
+    return [str(path).rsplit("/", 1)[-1] for path in store._folders()]
+
+
+def test_a_cut_off_checkpoint_does_not_take_the_place_of_a_whole_one(
+    store: CheckpointStore,
+) -> None:
+    for epoch in (4, 8):
+        store.save(at(epoch))
+    store.fs.makedirs(f"{store.root}/epoch_00012")
+    store.fs.pipe_file(f"{store.root}/epoch_00012/weights.safetensors", b"cut off")
+    again = CheckpointStore(store.folder)
+    found = again.newest()
+    assert found is not None and found.epoch == 8
+    again.save(at(13))
+    assert kept(again) == ["epoch_00008", "epoch_00013"]
+
+
+@pytest.mark.parametrize("looks_first", [True, False])
+def test_damaged_checkpoints_of_later_epochs_do_not_push_out_what_is_written(
+    store: CheckpointStore, looks_first: bool
+) -> None:
+    for epoch in (20, 22):
+        store.save(at(epoch))
+        store.fs.pipe_file(f"{store.root}/epoch_000{epoch}/state.json", b"x")
+    if looks_first:
+        store = CheckpointStore(store.folder)
+        with pytest.warns(UserWarning, match="None of the 2"):
+            assert store.newest() is None
+    for epoch in (1, 2, 3):
+        store.save(at(epoch))
+        found = CheckpointStore(store.folder).newest()
+        assert found is not None and found.epoch == epoch
+    assert kept(store) == ["epoch_00002", "epoch_00003"]
 
 
 def test_half_the_space_changes_each_weight_by_a_part_in_two_thousand_at_most() -> None:
