@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -50,7 +52,8 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
         # joblib's count honours a container's limits; os.cpu_count() is the whole machine's.
         options |= {"include_dashboard": False, "num_cpus": num_cpus or joblib.cpu_count()}
     try:
-        ray.init(address=address or "local", **options)
+        with _signals_kept():
+            ray.init(address=address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise SweepError(
             f"There is no Ray cluster at --address {address}: {error}. Give the address of a "
@@ -65,6 +68,17 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
         ray.shutdown()
         for name in added:
             os.environ.pop(name, None)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep the handlers of SIGINT and SIGTERM that somebody has set: Ray's abort the process."""
+    ours = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for each, handler in ours.items():
+            if callable(handler):
+                signal.signal(each, handler)
 
 
 def groups_on_this_machine(workers: int, cpus: float) -> int:

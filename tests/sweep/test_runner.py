@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 from rich.console import Console
 
 from raymm.sweep.grid import GridSettings
@@ -22,6 +22,7 @@ from raymm.sweep.plan import Sweep
 from raymm.sweep.progress import ProgressView, Standing
 from raymm.sweep.record import Recorder
 from raymm.sweep.runner import run_sweep
+from tests.sweep.ledgers import points, runs
 from tests.sweep.small import dataset
 
 ROOT = Path(__file__).parent.parent.parent
@@ -92,45 +93,55 @@ def test_a_sweep_with_nothing_to_train_starts_no_ray(sweep: Sweep) -> None:
     assert [result.key for result in results] == [cell.key for cell in sweep.cells]
 
 
-def statuses(uri: str) -> dict[str, str]:
-    """Status of each cell's run; fails if a cell has two."""
-    client = MlflowClient(uri)
-    ids = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(ids, "tags.`raymm.kind` = 'cell'")
-    found = {run.data.tags["raymm.cell_key"]: run.info.status for run in runs}
-    assert len(found) == len(runs)
-    return found
+def statuses(uri: str, kinds: Sequence[str] = ("cell",)) -> dict[str, str]:
+    """Status of each cell's run, and of other runs; fails if a cell has two."""
+    all_runs = [run for kind in kinds for run in runs(uri, kind)]
+    names = [run.data.tags.get("raymm.cell_key", run.info.run_id) for run in all_runs]
+    assert len(set(names)) == len(all_runs)
+    return {name: run.info.status for name, run in zip(names, all_runs, strict=True)}
 
 
 @pytest.mark.ray
 def test_the_whole_command_is_interrupted_taken_up_and_done(tmp_path: Path) -> None:
-    """As a user runs it: Ctrl-C after the first cell; the same command again does the rest."""
+    """As a user runs it: Ctrl-C in the terminal after the first cell, then, taken up, `ray job
+    stop` after the second; the same command again does the rest.
+    """
     script = str(ROOT / "sweeps/sparsity_grid.py")
-    arguments = "--models mca --sparsities 0 0.4 0.8 --seeds 0 --epochs 2 --max-concurrent 1"
+    arguments = "--models mca --sparsities 0 0.4 0.8 --seeds 0 --epochs 6 --max-concurrent 1"
     command = [sys.executable, script, *arguments.split(), "--name", "whole"]
     environment = {**os.environ, "COLUMNS": "80"}
-    said = []
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as first:  # fmt: skip
-        assert first.stdout is not None
-        for line in first.stdout:
-            said.append(line)
-            if line.startswith("[1/3]"):
-                os.killpg(first.pid, signal.SIGINT)  # a terminal's Ctrl-C goes to all processes
-    assert first.returncode == 130, "".join(said)
-    assert said[-1].startswith("Interrupted. The same command goes on: python sweeps/sparsity_grid")
     uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    assert "FINISHED" in statuses(uri).values()
 
-    second = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert second.returncode == 0, second.stdout + second.stderr
-    assert second.stderr == ""
-    assert "\x1b" not in second.stdout
-    assert "[3/3]" not in second.stdout
+    def stopped_after(line_start: str, stop: Callable[[int], None]) -> None:
+        said = []
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=environment, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ) as driver:  # fmt: skip
+            assert driver.stdout is not None
+            for line in driver.stdout:
+                said.append(line)
+                if line.startswith(line_start):
+                    stop(driver.pid)
+        assert driver.returncode == 130, "".join(said)
+        goes_on = "Interrupted. The same command goes on: python sweeps/sparsity_grid"
+        assert said[-1].startswith(goes_on)
+        assert "Stopping: running cells finish their epoch" in "".join(said)
+        found = statuses(uri, kinds=("cell", "sweep", "driver"))
+        assert "FINISHED" in found.values() and "RUNNING" not in found.values()
+
+    stopped_after("[1/3]", lambda driver: os.killpg(driver, signal.SIGINT))
+    stopped_after("[1/2]", lambda driver: os.kill(driver, signal.SIGTERM))
+
+    last = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert last.stderr == ""
+    assert "\x1b" not in last.stdout
+    assert "[1/1]" in last.stdout
     assert set(statuses(uri).values()) == {"FINISHED"}
+    for run in runs(uri, "cell"):
+        assert [step for step, _ in points(uri, run)] == [1, 2, 3, 4, 5, 6]
     cells = pd.read_csv(tmp_path / "results/whole/cells.csv")
     assert list(cells["status"]) == ["finished"] * 3
     assert cells["probe/auprc"].between(0, 1).all()
-    assert "mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db" in second.stdout
+    assert "mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db" in last.stdout
