@@ -29,6 +29,18 @@ class Deal:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Stop:
+    """A cell that is to end before its time.
+
+    Attributes:
+        discard: leave nothing of it in the storage.
+    """
+
+    cell: Cell
+    discard: bool
+
+
 class Dealer(Protocol):
     """Says what is to be trained next, which may depend on what came of what it dealt before."""
 
@@ -49,7 +61,7 @@ class Dealer(Protocol):
 
     def heard(
         self, deal: Deal, cell: Cell, curve: Curve, result: CellResult | None
-    ) -> Collection[Cell]:
+    ) -> Collection[Stop]:
         """Take news of a cell of a deal.
 
         Args:
@@ -57,7 +69,7 @@ class Dealer(Protocol):
             result: what came of it; None while it is trained.
 
         Returns:
-            Cells that are to be stopped, with nothing left of them.
+            Cells that are to be stopped.
         """
 
     def why_stopped(self, cell: Cell) -> str:
@@ -91,7 +103,7 @@ class EachOnce:
 
     def heard(
         self, deal: Deal, cell: Cell, curve: Curve, result: CellResult | None
-    ) -> Collection[Cell]:
+    ) -> Collection[Stop]:
         """Nothing follows from what comes of a cell of a grid."""
         return ()
 

@@ -357,5 +357,5 @@ class _Listener(tune.Callback):
 
     def _tell(self, lane: _Lane, deal: Deal, cell: Cell, ended: CellResult | None) -> None:
         curve = self._recorder.curve(cell.key)
-        for each in lane.dealer.heard(deal, cell, curve, ended):
-            ray.get(lane.dispatcher.stop.remote(each.key, discard=True))
+        for stop in lane.dealer.heard(deal, cell, curve, ended):
+            ray.get(lane.dispatcher.stop.remote(stop.cell.key, discard=stop.discard))

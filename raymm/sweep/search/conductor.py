@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raymm.sweep.cells import Cell, CellResult
-from raymm.sweep.dealing import Curve, Deal
+from raymm.sweep.dealing import Curve, Deal, Stop
 from raymm.sweep.search.best import chosen
 from raymm.sweep.search.study import ConditionStudy
 from raymm.sweep.search.trials import SearchTrial, mean_epochs
+from raymm.tracking import StoreAwayError
 
 FOR_GOOD = ("TrainingError", "ConfigError", "DataError")
 """What would end a cell the same way again."""
@@ -33,6 +34,7 @@ class _Judged:
 
     Attributes:
         trained: cells that were trained before, perhaps for another sweep, and are only scored.
+        leaving: cells that are to stop before the trial is pruned; None while it is not given up.
     """
 
     study: ConditionStudy
@@ -40,6 +42,7 @@ class _Judged:
     trained: frozenset[str] = frozenset()
     curves: dict[str, Curve] = field(default_factory=dict)
     results: dict[str, CellResult] = field(default_factory=dict)
+    leaving: set[str] | None = None
 
 
 class Conductor:
@@ -50,13 +53,19 @@ class Conductor:
 
     Args:
         studies: one for each condition.
+        known: may raise StoreAwayError; what needs it then waits.
+        discard: leaves nothing of a cell, which nobody trains, in the storage.
         tell: hears in one line what came of each trial.
     """
 
     def __init__(
-        self, studies: Sequence[ConditionStudy], known: Known, tell: Callable[[str], None]
+        self,
+        studies: Sequence[ConditionStudy],
+        known: Known,
+        discard: Callable[[str], None],
+        tell: Callable[[str], None],
     ) -> None:
-        self._known, self._tell = known, tell
+        self._known, self._discard, self._tell = known, discard, tell
         self._turn = deque(studies)
         self._trials: dict[str, _Judged] = {}
         self._scored: set[str] = set()
@@ -88,7 +97,10 @@ class Conductor:
             self._turn.rotate(-1)
             if now < self._idle_until.get(study.name, 0.0):
                 continue
-            deal = self._of(study)
+            try:
+                deal = self._of(study)
+            except StoreAwayError:
+                deal = None  # a trial that was asked for stays, and is taken up when it is back
             self.at_most = self._count()
             if deal is not None:
                 return deal
@@ -126,7 +138,7 @@ class Conductor:
 
     def heard(
         self, deal: Deal, cell: Cell, curve: Curve, result: CellResult | None
-    ) -> Collection[Cell]:
+    ) -> Collection[Stop]:
         """Judge a trial anew by what has become of one of its cells."""
         if deal.name in self._scored:
             if result is not None:
@@ -135,6 +147,10 @@ class Conductor:
         judged = self._trials.get(deal.name)
         if judged is None:
             return ()  # it has had its end; this is how its cells stop
+        if judged.leaving is not None:
+            if result is not None:
+                self._left(deal.name, judged, result)
+            return ()
         judged.curves[cell.key] = curve
         if result is not None:
             judged.results[cell.key] = result
@@ -154,6 +170,12 @@ class Conductor:
         known = self._known(trial.cells)
         if known is None:
             return None
+        leaves = judged.study.condemned(trial.number)
+        if leaves is not None:  # by a driver that fell before it was done with it
+            for key in leaves:
+                self._discard(key)
+            judged.study.prune(trial.number)
+            return None
         judged.trained = frozenset(known)
         for key, result in known.items():
             judged.curves[key] = result.curve
@@ -166,35 +188,57 @@ class Conductor:
         missing = tuple(cell for cell in trial.cells if cell.key not in judged.results)
         return Deal(trial.title, missing, "validation", judged.study.tags(trial.number))
 
-    def _judge(self, name: str, judged: _Judged) -> list[Cell]:
+    def _judge(self, name: str, judged: _Judged) -> list[Stop]:
         """End a trial if what is known of its cells ends it; returns those to be stopped."""
         study, trial, cells = judged.study, judged.trial, judged.trial.cells
         number, results = trial.number, judged.results
         failed = [result for result in results.values() if result.status != "finished"]
         if failed:
-            reason = failed[0].reason
-            study.fail(number, reason, for_good=reason.startswith(FOR_GOOD))
-            return self._end(name, judged, "another seed of its trial failed")
+            for_good = failed[0].reason.startswith(FOR_GOOD)
+            study.fail(number, failed[0].reason, for_good=for_good)
+            self._end(name, judged)
+            done = results.keys() | judged.trained
+            rest = [cell for cell in cells if cell.key not in done]
+            self._why |= {cell.key: "another seed of its trial failed" for cell in rest}
+            return [Stop(cell, discard=for_good) for cell in rest]
         curves = [judged.curves.get(cell.key, ()) for cell in cells]
-        means = mean_epochs(curves, study.settings.prune_on)
-        pruned = study.report(number, means)
+        pruned = study.report(number, mean_epochs(curves, study.settings.prune_on))
         if len(results) == len(cells):  # all are trained already: there is nothing left to save
             study.complete(number, [results[cell.key].metrics for cell in cells])
-            return self._end(name, judged, "")
-        if pruned:
-            reason = f"pruned at epoch {study.last_epoch(number)}"
-            study.prune(number, reason)
-            return self._end(name, judged, reason)
+            self._end(name, judged)
+        elif pruned:
+            return self._prune(name, judged)
         return []
 
-    def _end(self, name: str, judged: _Judged, reason: str) -> list[Cell]:
+    def _prune(self, name: str, judged: _Judged) -> list[Stop]:
+        """Give a trial up: nothing is to be left of its cells, but for those of other sweeps."""
+        study, number = judged.study, judged.trial.number
+        leaves = [cell for cell in judged.trial.cells if cell.key not in judged.trained]
+        reason = f"pruned at epoch {study.last_epoch(number)}"
+        study.condemn(number, reason, [cell.key for cell in leaves])
+        self._why |= {cell.key: reason for cell in leaves}
+        judged.leaving = {cell.key for cell in leaves} - judged.results.keys()
+        for key in {cell.key for cell in leaves} & judged.results.keys():
+            self._discard(key)
+        if not judged.leaving:
+            study.prune(number)
+            self._end(name, judged)
+        return [Stop(cell, discard=True) for cell in leaves if cell.key in judged.leaving]
+
+    def _left(self, name: str, judged: _Judged, result: CellResult) -> None:
+        """A cell of a trial that is given up has ended; with the last the trial has."""
+        assert judged.leaving is not None
+        judged.leaving.discard(result.key)
+        if result.status != "stopped":  # it had ended before it could be stopped
+            self._discard(result.key)
+        if not judged.leaving:
+            judged.study.prune(judged.trial.number)
+            self._end(name, judged)
+
+    def _end(self, name: str, judged: _Judged) -> None:
         del self._trials[name]
         self._idle_until.pop(judged.study.name, None)
         self._tell(f"{name}: {judged.study.ended(judged.trial.number)}")
-        done = judged.results.keys() | judged.trained
-        rest = [cell for cell in judged.trial.cells if cell.key not in done]
-        self._why |= {cell.key: reason for cell in rest}
-        return rest
 
     def _score(self, study: ConditionStudy) -> Deal | None:
         """Deal the best trial's cells once more, to be scored on the test split; the condition is

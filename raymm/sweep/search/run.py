@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import fsspec
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from rich.console import Console
@@ -97,11 +98,7 @@ def run_search(search: Search, console: Console) -> Found:
     assert storage is not None
     with explained(search.address):
         sweep, settings = search.sweep, search.settings
-        studies = [
-            ConditionStudy(sweep.name, condition, settings, sweep.dataset, storage)
-            for condition in settings.conditions
-        ]
-        conductors, failed = _conduct(search, studies, console)
+        studies, conductors, failed = _conduct(search, storage, console)
         tested = {key: each for lead in conductors for key, each in lead.test_results.items()}
         trials = [record for study in studies for record in study.records()]
         best = [found for study in studies if (found := _best(study, tested)) is not None]
@@ -111,9 +108,9 @@ def run_search(search: Search, console: Console) -> Found:
 
 
 def _conduct(
-    search: Search, studies: Sequence[ConditionStudy], console: Console
-) -> tuple[list[Conductor], list[CellResult]]:
-    """Run the trials that are missing; returns who led them, and the cells that failed."""
+    search: Search, storage: BaseStorage, console: Console
+) -> tuple[list[ConditionStudy], list[Conductor], list[CellResult]]:
+    """Run the trials that are missing; returns the studies, who led them, and cells that failed."""
     from raymm.sweep.interrupt import Interrupts
     from raymm.sweep.opening import open_record
     from raymm.sweep.progress import ProgressView, Standing
@@ -133,9 +130,16 @@ def _conduct(
     note = partial(away_note, ledger)
     view = ProgressView(standing, console, each_cell=False, note=note)
     with view, Interrupts() as interrupts:
-        open_record(sweep)
-        kinds = _by_gpu(sweep, studies)
-        leads = {gpu: Conductor(own, known, view.say) for gpu, own in kinds.items()}
+        open_record(sweep)  # first: a driver that is refused leaves the studies as they are
+        studies = [
+            ConditionStudy(sweep.name, condition, search.settings, sweep.dataset, storage)
+            for condition in search.settings.conditions
+        ]
+        discard = partial(_discard, sweep.storage, view.say)
+        leads = {
+            gpu: Conductor(own, known, discard, view.say)
+            for gpu, own in _by_gpu(sweep, studies).items()
+        }
         standing.to_come = lambda: sum(lead.at_most for lead in leads.values())
         recorder = Recorder(sweep, standing, view)
         most = search.settings.max_concurrent
@@ -151,8 +155,22 @@ def _conduct(
                         train(sweep, together, recorder, interrupts.stopping)
         recorder.stop_the_rest()
     # That a loss diverges is something that a search finds out, not a failure of it.
-    failed = [each for each in standing.ended.values() if each.status == "failed"]
-    return list(leads.values()), [each for each in failed if not each.reason.startswith(FOR_GOOD)]
+    failed = [
+        each
+        for each in standing.ended.values()
+        if each.status == "failed" and not each.reason.startswith(FOR_GOOD)
+    ]
+    return studies, list(leads.values()), failed
+
+
+def _discard(storage: str, tell: Callable[[str], None], key: str) -> None:
+    """Leave nothing of a cell in the storage; that it cannot be removed is said, and no more."""
+    try:
+        fs, folder = fsspec.url_to_fs(f"{storage}/{key}")
+        if fs.exists(folder):
+            fs.rm(folder, recursive=True)
+    except Exception as error:  # each file system has its own kinds of error
+        tell(f"{key}: what is left of it cannot be removed: {type(error).__name__}: {error}")
 
 
 def _by_gpu(

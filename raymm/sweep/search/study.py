@@ -22,6 +22,7 @@ from raymm.sweep.search.attributes import (
     COPY_OF,
     DEFAULT,
     FOR_GOOD,
+    LEAVES,
     REASON,
     RETRIES,
     STUDY,
@@ -180,8 +181,23 @@ class ConditionStudy:
             return
         self._settle(number, TrialState.COMPLETE, values)
 
-    def prune(self, number: int, reason: str) -> None:
+    def condemn(self, number: int, reason: str, leaves: Sequence[str]) -> None:
+        """Say that the pruner has given a trial up; `prune` ends it when nothing of it is left.
+
+        Args:
+            leaves: keys of its cells of which nothing is to stay.
+        """
+        if not self._kept.get(number).state.is_finished():
+            self._kept.say(number, {REASON: reason, LEAVES: list(leaves)})
+
+    def condemned(self, number: int) -> list[str] | None:
+        """Cells of a trial that has been given up, but not ended since; None of any other."""
+        leaves: list[str] | None = self._kept.get(number).user_attrs.get(LEAVES)
+        return leaves
+
+    def prune(self, number: int) -> None:
         """End a trial that the pruner has given up."""
+        reason = self._kept.get(number).user_attrs.get(REASON, "")
         self._settle(number, TrialState.PRUNED, said={REASON: reason})
 
     def fail(self, number: int, reason: str, *, for_good: bool) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raymm.sweep.cells import Cell, CellResult
-from raymm.sweep.dealing import Deal
+from raymm.sweep.dealing import Deal, Stop
 from raymm.sweep.search.conductor import Conductor
 from raymm.sweep.search.study import ConditionStudy
 from raymm.sweep.search.trials import Condition
+from raymm.tracking import StoreAwayError
 from tests.sweep.search.searches import losses, result, study_in
 
 EAO = Condition("eao", 0.4)
@@ -26,15 +27,25 @@ class Ledger:
     def __init__(self) -> None:
         self.results: dict[str, CellResult] = {}
         self.elsewhere: set[str] = set()
+        self.discarded: list[str] = []
+        self.away = False
 
     def __call__(self, cells: Sequence[Cell]) -> Mapping[str, CellResult] | None:
+        if self.away:
+            raise StoreAwayError("away")
         if self.elsewhere & {cell.key for cell in cells}:
             return None
         return {c.key: self.results[c.key] for c in cells if c.key in self.results}
 
 
 def conductor(*studies: ConditionStudy, ledger: Ledger | None = None) -> Conductor:
-    return Conductor(studies, ledger or Ledger(), lambda line: None)
+    ledger = ledger or Ledger()
+    return Conductor(studies, ledger, ledger.discarded.append, lambda line: None)
+
+
+def stopped(stops: Collection[Stop], *, discard: bool) -> list[Cell]:
+    assert all(stop.discard is discard for stop in stops)
+    return [stop.cell for stop in stops]
 
 
 def finish(lead: Conductor, deal: Deal, auprc: float) -> None:
@@ -89,15 +100,19 @@ def test_a_condition_is_not_scored_while_a_trial_of_it_runs(tmp_path: Path) -> N
 
 
 def test_a_trial_is_pruned_by_the_mean_over_its_seeds_at_the_same_epoch(tmp_path: Path) -> None:
-    lead = conductor(study_in(tmp_path, seeds=(0, 1), pruner="asha", trials=2))
+    study = study_in(tmp_path, seeds=(0, 1), pruner="asha", trials=2)
+    lead = conductor(study)
     good, bad = dealt(lead), dealt(lead)
     for cell in good.cells:
         assert not lead.heard(good, cell, losses(2.0), None)
     fast, slow = bad.cells
     assert not lead.heard(bad, fast, losses(1.0, 9.0, 9.0, 9.0), None)  # alone it says nothing
-    assert list(lead.heard(bad, slow, losses(9.0), None)) == [fast, slow]
+    assert stopped(lead.heard(bad, slow, losses(9.0), None), discard=True) == [fast, slow]
     assert lead.why_stopped(slow) == "pruned at epoch 1"
     assert not lead.heard(bad, slow, losses(9.0), result(slow, "stopped"))
+    assert study.records()[1].state == "running"  # until nothing is left of it
+    assert not lead.heard(bad, fast, losses(9.0), result(fast, "stopped"))
+    assert (study.records()[1].state, study.records()[1].reason) == ("pruned", "pruned at epoch 1")
     assert lead.next() is None  # the good one still runs
     for cell in good.cells:
         lead.heard(good, cell, losses(2.0), result(cell, auprc=0.5))
@@ -110,7 +125,7 @@ def test_when_a_seed_fails_the_others_are_not_trained_in_vain(tmp_path: Path) ->
     deal = dealt(lead)
     one, other = deal.cells
     failed = result(one, "failed", "TrainingError: the loss is nan at step 3")
-    assert list(lead.heard(deal, one, (), failed)) == [other]
+    assert stopped(lead.heard(deal, one, (), failed), discard=True) == [other]
     assert lead.why_stopped(other) == "another seed of its trial failed"
     (record,) = study.records()
     assert (record.state, record.reason) == ("failed", failed.reason)
@@ -161,7 +176,9 @@ def test_what_a_grid_has_trained_is_only_scored_on_validation_and_never_discarde
     deals = {deal.name: deal for deal in (dealt(lead), dealt(lead))}
     second = deals[second.name]
     assert second.cells == (kept, new) and second.score == "validation"
-    assert list(lead.heard(second, new, losses(9.0), None)) == [new]
+    assert stopped(lead.heard(second, new, losses(9.0), None), discard=True) == [new]
+    assert not lead.heard(second, new, (), result(new, "stopped"))
+    assert ledger.discarded == []
 
 
 def test_nothing_is_left_to_deal_of_a_search_that_is_done(tmp_path: Path) -> None:
@@ -213,6 +230,62 @@ def test_what_a_condition_waits_for_is_not_looked_at_all_the_time(tmp_path: Path
 
     before = dealt(conductor(study_in(tmp_path, trials=1)))
     ledger.elsewhere = {cell.key for cell in before.cells}
-    lead = Conductor([study_in(tmp_path, trials=1)], known, lambda line: None)
+    lead = Conductor([study_in(tmp_path, trials=1)], known, print, print)
     assert [lead.next() for _ in range(5)] == [None] * 5
     assert len(looked) == 1
+
+
+def test_nothing_is_left_of_a_seed_that_finished_before_its_trial_was_pruned(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger()
+    study = study_in(tmp_path, seeds=(0, 1), pruner="asha", trials=2)
+    lead = conductor(study, ledger=ledger)
+    good, bad = dealt(lead), dealt(lead)
+    for cell in good.cells:
+        lead.heard(good, cell, losses(1.0), None)
+    first, second = bad.cells
+    assert not lead.heard(bad, first, losses(9.0, 9.0), result(first, auprc=0.1))
+    assert stopped(lead.heard(bad, second, losses(9.0), None), discard=True) == [second]
+    assert ledger.discarded == [first.key]
+    # It ends, before it hears that it is to stop.
+    assert not lead.heard(bad, second, losses(9.0), result(second, auprc=0.1))
+    assert ledger.discarded == [first.key, second.key]
+    assert study.records()[1].state == "pruned"
+
+
+def test_what_a_driver_leaves_of_a_pruned_trial_goes_with_the_next_one(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"seeds": (0, 1), "pruner": "asha", "trials": 2}
+    lead = conductor(study_in(tmp_path, **settings))
+    good, bad = dealt(lead), dealt(lead)
+    for cell in good.cells:
+        lead.heard(good, cell, losses(1.0), None)
+    for cell in bad.cells:
+        lead.heard(bad, cell, losses(9.0), None)  # and here the driver falls
+    ledger, study = Ledger(), study_in(tmp_path, **settings)
+    again = conductor(study, ledger=ledger)
+    assert dealt(again).name == good.name
+    assert again.next() is None
+    assert ledger.discarded == [cell.key for cell in bad.cells]
+    assert (study.records()[1].state, study.records()[1].reason) == ("pruned", "pruned at epoch 1")
+
+
+def test_a_cell_that_may_go_on_keeps_its_checkpoint_when_its_trial_fails(tmp_path: Path) -> None:
+    lead = conductor(study_in(tmp_path, seeds=(0, 1), trials=1))
+    deal = dealt(lead)
+    one, other = deal.cells
+    lost = result(one, "failed", "its worker processes ended 3 times")
+    assert stopped(lead.heard(deal, one, (), lost), discard=False) == [other]
+
+
+def test_while_the_ledger_is_away_no_trials_are_asked_for_in_vain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raymm.sweep.search.conductor.LOOK_AGAIN_S", 0.0)
+    ledger, study = Ledger(), study_in(tmp_path, trials=4)
+    lead = conductor(study, ledger=ledger)
+    ledger.away = True
+    assert [lead.next() for _ in range(5)] == [None] * 5
+    assert len(study.running()) == 1
+    ledger.away = False
+    assert [dealt(lead).name for _ in range(2)] == ["mca S=0.4 trial 0", "mca S=0.4 trial 1"]

@@ -60,7 +60,9 @@ def test_another_driver_neither_repeats_nor_loses_a_trial(tmp_path: Path) -> Non
     done, pruned, failed, left = (study.ask() for _ in range(4))
     assert done and pruned and failed and left
     study.complete(done.number, [{METRIC: 0.5}])
-    study.prune(pruned.number, "pruned at epoch 2")
+    study.condemn(pruned.number, "pruned at epoch 2", ["key"])
+    assert study.condemned(pruned.number) == ["key"]
+    study.prune(pruned.number)
     study.fail(failed.number, "TrainingError: nan", for_good=True)
 
     again = study_in(tmp_path)
@@ -182,7 +184,7 @@ def test_a_pruner_stops_what_is_worse_at_the_same_epoch(
             known = dict(enumerate(curve[:epoch], 1))
             if study.report(trial.number, known):
                 at = epoch
-                study.prune(trial.number, f"pruned at epoch {epoch}")
+                study.prune(trial.number)
                 break
         stopped.append(at)
     assert stopped == [0, 1, 3, 0, 1]

@@ -47,7 +47,7 @@ def test_what_is_begun_is_told_by_state_and_only_the_rest_is_to_come() -> None:
     trials = [study.ask() for _ in range(3)]
     assert trials[0] and trials[1]
     study.complete(trials[0].number, [{METRIC: 0.5}, {METRIC: 0.7}])
-    study.prune(trials[1].number, "pruned at epoch 1")
+    study.prune(trials[1].number)
     assert "mca S=0.4: 1 complete, 1 pruned, 1 running" in plan(
         trials=5, seeds=(0, 1), studies="s.journal"
     )
