@@ -165,6 +165,11 @@ def ended(record: RunRecord) -> bool:
     return process_gone(record.tags[PROCESS])
 
 
+def pulse(record: RunRecord) -> str:
+    """A driver and its last heartbeat: another one while it lives, or if another has its place."""
+    return f"{record.run_id} {record.tags.get(BEAT, '')}"
+
+
 def who(record: RunRecord) -> str:
     """A driver for people: "host 'a', process 12"."""
     process = record.tags.get(PROCESS, "").partition(":")[0]

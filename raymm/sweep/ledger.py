@@ -13,6 +13,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -22,7 +23,7 @@ from raymm.errors import SweepError, TrackingError
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.claims import Claims
 from raymm.sweep.delivery import Delivery
-from raymm.sweep.drivers import PACE, Driver, Pace, Watch, who
+from raymm.sweep.drivers import PACE, Driver, Pace, Watch, pulse, who
 from raymm.sweep.outbox import RETRY_S, Message, Outbox, left_behind, read
 from raymm.sweep.tags import (
     CURVE,
@@ -147,6 +148,7 @@ class Ledger:
         cells: Sequence[Cell],
         how: Mapping[str, str] = MappingProxyType({}),
         alone: bool = False,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Become a driver, and find or make the sweep's parent run, under which new cells are put.
 
@@ -156,10 +158,12 @@ class Ledger:
             cells: all of the sweep that are known now.
             how: tags that say on what its cells are trained.
             alone: whether no other driver may run this sweep meanwhile; cells are shared, but not
-                the choice of cells.
+                the choice of cells. Where one has it, this waits until that one's heartbeat has
+                moved, or has stood still for `Pace.silent_s`.
+            say: hears in one line what is waited for.
 
         Raises:
-            SweepError: another driver has it alone.
+            SweepError: another driver, which lives, has it alone.
         """
         self.store.open()
         driver = Driver(
@@ -168,7 +172,12 @@ class Ledger:
         claims = Claims(self.store, driver.id, Watch(self.store, self._pace))
         sweep_key = f"sweep-{_digest(name)}"
         if alone:
-            self._claim_alone(claims, driver, sweep_key, name)
+            try:
+                self._claim_alone(claims, driver, sweep_key, name, say)
+            except BaseException:
+                with suppress(StoreAwayError):  # others find out by the heartbeat
+                    driver.close("KILLED")
+                raise
         parent = claims.run_of(sweep_key, name)
         delivery = Delivery(self.store, driver, claims, parent)
         outbox = Outbox(folder, driver.id, delivery, self._retry_s)
@@ -178,17 +187,33 @@ class Ledger:
         self.store.describe(parent, tags | condition_tags(cells), params(settings) if new else {})
         self.store.set_status(parent, "RUNNING")
 
-    def _claim_alone(self, claims: Claims, driver: Driver, key: str, name: str) -> None:
-        taken = claims.take([key])
+    def _claim_alone(
+        self, claims: Claims, driver: Driver, key: str, name: str, say: Callable[[str], None]
+    ) -> None:
+        """Wait until whoever leads the sweep is known to live or to be dead; take it if dead.
+
+        A driver on another machine is seen to be dead only by a heartbeat that stands still while
+        it is watched, and seen to live by one that moves.
+        """
+        until = time.monotonic() + self._pace.silent_s + 2 * self._pace.beat_s
+        taken, there = claims.take([key]), ""
+        while taken.others and time.monotonic() < until:
+            now = pulse(other := self.store.get(taken.others[key]))
+            if there and now != there:
+                break
+            if not there:
+                say(f"waiting to see whether the driver that leads '{name}' ({who(other)}) lives")
+            there = now
+            time.sleep(min(1.0, self._pace.beat_s))
+            taken = claims.take([key])
         for dead in taken.dead:
             claims.bury(dead)
         if taken.others:
-            driver.close("KILLED")
-            other = who(self.store.get(taken.others[key]))
+            other = self.store.get(taken.others[key])
             raise SweepError(
-                f"'{name}' is led by another driver ({other}), and only "
-                "one can choose what is trained next. Wait until it has ended, or a minute if its "
-                "machine has died, and give the same command again; or give another --name."
+                f"'{name}' is led by another driver ({who(other)}), and only one can choose what "
+                "is trained next. Wait until it has ended, and give the same command again; or "
+                "give another --name."
             )
 
     def claim(self, cells: Sequence[Cell]) -> Granted:

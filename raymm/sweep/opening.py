@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -11,8 +11,15 @@ from raymm.sweep.plan import Sweep
 from raymm.sweep.tags import ACCELERATOR, CPUS, WORKERS
 
 
-def open_record(sweep: Sweep) -> None:
-    """Open the sweep's run in the ledger, and mark the finished cells as part of it."""
+def open_record(sweep: Sweep, say: Callable[[str], None] = lambda line: None) -> None:
+    """Open the sweep's run in the ledger, and mark the finished cells as part of it.
+
+    Args:
+        say: hears in one line what is waited for.
+
+    Raises:
+        SweepError: it is a search, and another driver leads it.
+    """
     sweep.ledger.open_sweep(
         sweep.name,
         decisive(sweep.settings),
@@ -25,6 +32,7 @@ def open_record(sweep: Sweep) -> None:
             CPUS: f"{sweep.settings.cpus_per_worker:g}",
         },
         alone=not sweep.cells,  # a search, which chooses them as it goes
+        say=say,
     )
     sweep.ledger.mark_part_of_sweep(sweep.finished)
 

@@ -12,8 +12,9 @@ from mlflow.entities import Run
 
 from raymm.config import CellConfig, DataConfig, TrainConfig
 from raymm.sweep.cells import Cell, CellResult
-from raymm.sweep.drivers import Pace
+from raymm.sweep.drivers import HOST, PLACE, PROCESS, Pace
 from raymm.sweep.ledger import Ledger
+from raymm.tracking import Store
 
 CURVE = (
     {"epoch": 1.0, "loss/train": 2.0, "learning_rate": 0.1},
@@ -48,13 +49,39 @@ def points(uri: str, run: Run, metric: str = "loss/train") -> list[tuple[int, fl
 
 
 def opened(
-    uri: str | None, name: str = "trial", cells: Sequence[Cell] = (), pace: Pace = FAST
+    uri: str | None,
+    name: str = "trial",
+    cells: Sequence[Cell] = (),
+    pace: Pace = FAST,
+    alone: bool = False,
 ) -> Ledger:
     """A ledger with a sweep open, whose results folder is where the test runs."""
     ledger = Ledger(uri, "digits", pace=pace, retry_s=0.1)
     settings = {"epochs": 3, "data": {"address": "s3://me:secret@bucket/x"}}
-    ledger.open_sweep(name, settings, folder=Path.cwd(), storage="s3://k:s@b/cells", cells=cells)
+    ledger.open_sweep(
+        name,
+        settings,
+        folder=Path.cwd(),
+        storage="s3://k:s@b/cells",
+        cells=cells,
+        alone=alone,
+    )
     return ledger
+
+
+def move_away(uri: str, driver: str) -> None:
+    """Have a driver's record say that it runs on another machine, where nobody sees its process."""
+    Store(uri).describe(driver, {HOST: "far", PLACE: "another boot", PROCESS: "7:1"})
+
+
+def lose(ledger: Ledger, uri: str) -> None:
+    """End a driver as the death of its machine does: no more signs of it, and all as it was."""
+    now = ledger._open
+    assert now is not None
+    now.outbox.close()
+    now.driver._ending.set()
+    now.driver._thread.join()
+    move_away(uri, now.driver.id)
 
 
 def train(ledger: Ledger, of: Cell) -> None:

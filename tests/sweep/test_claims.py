@@ -12,10 +12,21 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from raymm.errors import TrackingError
+from raymm.errors import SweepError, TrackingError
 from raymm.sweep.drivers import Pace, Watch, process_gone, this_process
 from raymm.tracking import RunRecord, StoreAwayError
-from tests.sweep.ledgers import CURVE, FAST, cell, opened, points, result, runs, train
+from tests.sweep.ledgers import (
+    CURVE,
+    FAST,
+    cell,
+    lose,
+    move_away,
+    opened,
+    points,
+    result,
+    runs,
+    train,
+)
 
 CELLS = [cell(seed) for seed in range(6)]
 SLOW = dataclasses.replace(FAST, silent_s=1000.0)
@@ -117,6 +128,30 @@ def test_a_driver_that_fell_silent_and_was_taken_over_finds_out_before_it_writes
     (run,) = runs(uri, "cell")
     assert run.info.status == "FINISHED"
     assert points(uri, run) == [(1, 2.0), (2, 1.0)]
+
+
+def test_a_search_whose_machine_died_is_gone_on_with(uri: str) -> None:
+    dead = opened(uri, alone=True)
+    lose(dead, uri)
+    started = time.monotonic()
+    with opened(uri, alone=True) as ledger:
+        assert time.monotonic() - started >= FAST.silent_s
+        assert ledger.claim([cell()]).mine == [cell()]
+    assert {run.info.status for run in runs(uri, "driver")} == {"KILLED"}
+
+
+def test_a_search_that_a_driver_elsewhere_leads_is_refused_once_that_one_is_seen_to_live(
+    uri: str,
+) -> None:
+    patient = dataclasses.replace(FAST, silent_s=30.0)
+    with opened(uri, alone=True) as leader:
+        assert leader._open is not None
+        move_away(uri, leader._open.driver.id)
+        started = time.monotonic()
+        with pytest.raises(SweepError, match=r"led by another driver \(host 'far', process 7\)"):
+            opened(uri, pace=patient, alone=True)
+        assert time.monotonic() - started < 10
+        assert sorted(run.info.status for run in runs(uri, "driver")) == ["KILLED", "RUNNING"]
 
 
 class Clock:
