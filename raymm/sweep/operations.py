@@ -16,6 +16,7 @@ from raymm.sweep.settings import SweepSettings
 
 DEFAULTS = {
     "width": 512,
+    "projection_width": 2048,
     "epochs": 500,
     "patience": 5,
     "batch_size": 256,
@@ -31,8 +32,8 @@ class OperationSettings(SweepSettings):
 
     Attention chooses among the frozen encoders' tokens; the element-wise operations see the tokens'
     mean, or each of them with --no-pool-tokens. A setting that shows None takes its value from
-    --preset, or is this sweep's own: width 512, batch 256, peak learning rate 0.001, early stopping
-    after 5 epochs without a lower validation loss, 500 at most.
+    --preset, or is this sweep's own: width 512 behind projections of 2048, batch 256, peak learning rate
+    0.001, early stopping after 5 epochs without a lower validation loss, 500 at most.
     """
 
     AXES: ClassVar[tuple[str, ...]] = ("operations", "seeds")
@@ -56,7 +57,7 @@ class OperationSettings(SweepSettings):
     pool_tokens: bool = True
     """Element-wise operations see the mean of a sample's tokens; off, each token (much slower)."""
     projection_width: int | None = None
-    """Hidden width of the projections. Without it: that of the embeddings."""
+    """Hidden width of the projections. Laptop: 2048, paper: that of the embeddings."""
     soft_targets: bool = True
     """The paper's targets (eq. 5); --no-soft-targets trains with plain InfoNCE."""
 
