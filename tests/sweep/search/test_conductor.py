@@ -274,8 +274,9 @@ def test_a_cell_that_may_go_on_keeps_its_checkpoint_when_its_trial_fails(tmp_pat
     lead = conductor(study_in(tmp_path, seeds=(0, 1), trials=1))
     deal = dealt(lead)
     one, other = deal.cells
-    lost = result(one, "failed", "its worker processes ended 3 times")
+    lost = result(one, "failed", "StorageError: The checkpoint of epoch 3 could not be written")
     assert stopped(lead.heard(deal, one, (), lost), discard=False) == [other]
+    assert study_in(tmp_path, seeds=(0, 1), trials=1).left == 1  # to be tried anew
 
 
 def test_while_the_ledger_is_away_no_trials_are_asked_for_in_vain(
