@@ -25,7 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import load, save
 from torch import Tensor
 
-from raymm.errors import TrainingError
+from raymm.errors import StorageError
 
 KEPT = 2
 """Checkpoints that are kept: the newest, and the one to fall back to."""
@@ -85,7 +85,7 @@ class CheckpointStore:
         whole one.
 
         Raises:
-            TrainingError: it cannot be written. Older checkpoints stay as they are.
+            StorageError: it cannot be written. Older checkpoints stay as they are.
         """
         folder = f"{self.root}/epoch_{checkpoint.epoch:05d}"
         with self.writing(f"The checkpoint of epoch {checkpoint.epoch}", folder):
@@ -125,11 +125,17 @@ class CheckpointStore:
         return None
 
     def result(self) -> dict[str, Any] | None:
-        """What `finish` left, or None where the cell is not finished."""
+        """What `finish` left, or None where the cell is not finished.
+
+        Raises:
+            OSError: the storage cannot be read now.
+        """
         try:
-            return dict(json.loads(self.fs.cat_file(f"{self.root}/result.json")))
+            found = json.loads(self.fs.cat_file(f"{self.root}/result.json"))
         except (FileNotFoundError, ValueError):
             return None
+        whole = isinstance(found, dict) and {"metrics", "curve"} <= found.keys()
+        return found if whole else None
 
     def finish(
         self, weights: Mapping[str, Tensor], result: Mapping[str, Any], *, half: bool = False
@@ -140,7 +146,7 @@ class CheckpointStore:
             half: keep the weights in half the space, see `in_half_space`.
 
         Raises:
-            TrainingError: they cannot be written. The checkpoints stay as they are.
+            StorageError: they cannot be written. The checkpoints stay as they are.
         """
         with self.writing("The final weights"):
             self.fs.makedirs(self.root, exist_ok=True)
@@ -153,7 +159,7 @@ class CheckpointStore:
         """Put another result in the place of what `finish` left.
 
         Raises:
-            TrainingError: it cannot be written. What was there stays.
+            StorageError: it cannot be written. What was there stays.
         """
         with self.writing("The result"):
             self._replace("result.json", json.dumps(dict(result), indent=1).encode())
@@ -190,14 +196,14 @@ class CheckpointStore:
         """Say what could not be written and where; leave nothing half written in `folder`.
 
         Raises:
-            TrainingError: a write within failed.
+            StorageError: a write within failed.
         """
         try:
             yield
         except OSError as error:
             if folder is not None:
                 self._remove(folder)
-            raise TrainingError(
+            raise StorageError(
                 f"{what} could not be written to {folder or self.root}: {error}. "
                 "Make space there, or give another --storage. What was written before is whole: "
                 "the same command goes on from there."
@@ -215,15 +221,15 @@ class CheckpointStore:
         return sorted(path for path in found if _name(path).startswith("epoch_"))
 
     def _read(self, folder: str) -> Checkpoint | None:
+        """A folder's checkpoint; None where it is not whole, or cannot be read now."""
         try:
             state = json.loads(self.fs.cat_file(f"{folder}/state.json"))
-            contents = {
-                name: self.fs.cat_file(f"{folder}/{name}.safetensors") for name in state["files"]
-            }
-        except (FileNotFoundError, ValueError, KeyError):
+            digests = {str(name): str(digest) for name, digest in state["files"].items()}
+            contents = {name: self.fs.cat_file(f"{folder}/{name}.safetensors") for name in digests}
+            epoch, rest = int(state["epoch"]), dict(state["state"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        for name, digest in state["files"].items():
-            if hashlib.sha256(contents[name]).hexdigest() != digest:
-                return None
-        groups = {name: load(content) for name, content in contents.items()}
-        return Checkpoint(state["epoch"], groups, state["state"])
+        found = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        if not found or found != digests:
+            return None
+        return Checkpoint(epoch, {name: load(each) for name, each in contents.items()}, rest)

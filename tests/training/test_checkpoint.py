@@ -50,6 +50,43 @@ def test_a_list_cut_off_half_way_is_passed_over(store: CheckpointStore) -> None:
         assert store.newest() is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "null", "{}", "7", '{"epoch": 2, "files": []}', '{"epoch": 2, "files": {}, "state": {}}',
+     '{"epoch": 2, "files": {"weights": 7}, "state": {}}', '{"files": {"weights": null}}'],
+)  # fmt: skip
+def test_what_is_no_list_is_passed_over(store: CheckpointStore, text: str) -> None:
+    store.save(at(1))
+    store.save(at(2))
+    store.fs.pipe_file(f"{store.root}/epoch_00002/state.json", text.encode())
+    found = store.newest()
+    assert found is not None and found.epoch == 1
+
+
+@pytest.mark.parametrize("name", ["state.json", "weights.safetensors"])
+def test_what_cannot_be_read_is_passed_over(tmp_path: Path, name: str) -> None:
+    store = CheckpointStore(str(tmp_path))
+    store.save(at(1))
+    store.save(at(2))
+    file = tmp_path / "epoch_00002" / name
+    file.unlink()
+    file.mkdir()  # reading it is an OSError of another kind than that it is not there
+    found = store.newest()
+    assert found is not None and found.epoch == 1
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}", "7", '{"metrics": {}}', '{"curve": []}', ""])
+def test_a_result_that_is_none_leaves_the_cell_unfinished(
+    store: CheckpointStore, text: str
+) -> None:
+    store.save(at(1))
+    store.fs.pipe_file(f"{store.root}/result.json", text.encode())
+    assert store.result() is None
+    result = {"metrics": {"loss/val": 0.5}, "curve": []}
+    store.rewrite(result)
+    assert store.result() == result
+
+
 def kept(store: CheckpointStore) -> list[str]:
     return [str(path).rsplit("/", 1)[-1] for path in store._folders()]
 
