@@ -90,7 +90,7 @@ class Ledger:
         self._open: _Open | None = None
         self._curves: dict[str, Curve] = {}
         self._finals: dict[str, dict[str, float]] = {}
-        self._mine: dict[str, Cell] = {}
+        self._mine: set[str] = set()
         self._begun: dict[str, Cell] = {}
         self.tell: Callable[[], Mapping[str, str]] = dict
         """What each heartbeat says besides, as tags of the driver's record."""
@@ -115,7 +115,9 @@ class Ledger:
 
     def seen(self, cells: Iterable[Cell]) -> dict[str, RunRecord]:
         """The runs that cells have, by cell key. Writes nothing."""
-        wanted = {cell.key for cell in cells}
+        return self._runs_of({cell.key for cell in cells})
+
+    def _runs_of(self, wanted: Collection[str]) -> dict[str, RunRecord]:
         having = f"tags.`{KIND}` = 'cell'"
         if len(wanted) <= FEW:  # a search asks for a trial's cells: not for all runs each time
             asked = [f"{having} and tags.`{KEY}` = '{key}'" for key in sorted(wanted)]
@@ -195,7 +197,8 @@ class Ledger:
         A driver on another machine is seen to be dead only by a heartbeat that stands still while
         it is watched, and seen to live by one that moves.
         """
-        until = time.monotonic() + self._pace.silent_s + 2 * self._pace.beat_s
+        # Three times as long as silence has to last: looks that a slow store delays begin it anew.
+        until = time.monotonic() + 3 * self._pace.silent_s
         taken, there = claims.take([key]), ""
         while taken.others and time.monotonic() < until:
             now = pulse(other := self.store.get(taken.others[key]))
@@ -227,11 +230,8 @@ class Ledger:
             now.claims.bury(driver)
         mine = {cell.key: cell for cell in cells if cell.key in taken.mine}
         runs = self.seen(cells)
-        for key in mine:
-            self._curves[key] = self._read_curve(runs[key]) if key in runs else {}
-            self._finals[key] = dict(runs[key].metrics) if key in runs else {}
-        self._mine |= mine
-        if self._send_left_behind(now, {key for key in mine if not _finished(runs.get(key))}):
+        self._take_up(mine, runs)
+        if self._send_left_behind(now):
             runs = self.seen(cells)
         results = {
             cell.key: self.result(cell, runs[cell.key])
@@ -415,18 +415,28 @@ class Ledger:
                 "again: it goes on with what is not finished."
             )
 
-    def _send_left_behind(self, now: _Open, keys: Collection[str]) -> bool:
-        """Record what dead drivers of this sweep have left in files on cells; whether they have.
+    def _take_up(self, keys: Iterable[str], runs: Mapping[str, RunRecord]) -> None:
+        """Cells are this driver's: know what the store has of them."""
+        for key in keys:
+            self._curves[key] = self._read_curve(runs[key]) if key in runs else {}
+            self._finals[key] = dict(runs[key].metrics) if key in runs else {}
+            self._mine.add(key)
 
-        What they have left on cells that another driver has is dropped: it goes on from the
-        checkpoint in storage, which has the whole curve.
+    def _send_left_behind(self, now: _Open) -> bool:
+        """Record what dead drivers of this sweep have left in files; whether there was anything.
+
+        All cells of a file are claimed for that: a search claims its cells a few at a time, and
+        may never ask for some of them again. What the file has on cells that another driver has is
+        dropped: that one goes on from the checkpoint in storage, which has the whole curve.
         """
         found = False
         for driver, file in left_behind(now.folder):
             if driver == now.driver.id or not now.claims.is_dead(driver):
                 continue
-            for message in read(file):
-                if message.get("key") in keys:
+            messages = [message for message in read(file) if "key" in message]
+            keys = self._claim_left(messages, now)
+            for message in messages:
+                if message["key"] in keys:
                     self._put_again(message)
                     found = True
             file.unlink(missing_ok=True)
@@ -434,8 +444,25 @@ class Ledger:
             raise StoreAwayError(now.outbox.trouble)
         return found
 
+    def _claim_left(self, messages: Sequence[Message], now: _Open) -> set[str]:
+        """Make the cells of messages this driver's, but for those that are finished.
+
+        Of these only such are taken as the messages leave finished: with more metrics.
+        """
+        keys = {message["key"] for message in messages}
+        runs = self._runs_of(keys) if keys else {}
+        last = {m["key"]: m.get("status") for m in messages if m["do"] in ("start", "end")}
+        wanted = {
+            key for key in keys if not _finished(runs.get(key)) or last.get(key) == "FINISHED"
+        }
+        taken = now.claims.take(wanted)
+        for driver in taken.dead:
+            now.claims.bury(driver)
+        self._take_up(taken.mine - self._mine, runs)
+        return taken.mine
+
     def _put_again(self, message: Message) -> None:
-        """Put a message of a dead driver, less the epochs that the store has."""
+        """Put a message of a dead driver, less what the store has."""
         outbox, key = self._opened().outbox, message["key"]
         if message["do"] == "points" and message["tags"]:
             curve = self._curves[key]

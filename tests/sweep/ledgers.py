@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from raymm.config import CellConfig, DataConfig, TrainConfig
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.drivers import HOST, PLACE, PROCESS, Pace
 from raymm.sweep.ledger import Ledger
-from raymm.tracking import Store
+from raymm.tracking import Store, StoreAwayError
 
 CURVE = (
     {"epoch": 1.0, "loss/train": 2.0, "learning_rate": 0.1},
@@ -76,12 +77,32 @@ def move_away(uri: str, driver: str) -> None:
 
 def lose(ledger: Ledger, uri: str) -> None:
     """End a driver as the death of its machine does: no more signs of it, and all as it was."""
+    move_away(uri, _silenced(ledger))
+
+
+def kill(ledger: Ledger, uri: str) -> None:
+    """End a driver as a SIGKILL of its process does."""
+    Store(uri).describe(_silenced(ledger), {PROCESS: f"{os.getpid()}:1"})
+
+
+def _silenced(ledger: Ledger) -> str:
+    """Stop a driver's threads; returns its id."""
     now = ledger._open
     assert now is not None
     now.outbox.close()
     now.driver._ending.set()
     now.driver._thread.join()
-    move_away(uri, now.driver.id)
+    return now.driver.id
+
+
+def cut_off(ledger: Ledger) -> None:
+    """Have nothing that a ledger records from now on reach the store."""
+
+    def away(message: object) -> None:
+        raise StoreAwayError("away")
+
+    assert ledger._open is not None and ledger.flush(5)
+    ledger._open.outbox._deliver = away
 
 
 def train(ledger: Ledger, of: Cell) -> None:

@@ -1,0 +1,45 @@
+"""What a driver that was killed while the store was away has left for the next one to record."""
+
+from __future__ import annotations
+
+from raymm.sweep.cells import CellResult
+from tests.sweep.ledgers import CURVE, METRICS, cell, cut_off, kill, opened, points, runs, train
+
+
+def test_what_is_left_behind_on_cells_that_are_not_asked_for_is_recorded_too(uri: str) -> None:
+    """A search asks for its cells a trial at a time, and for those that have ended never again."""
+    dead = opened(uri)
+    dead.claim([cell(1), cell(2)])
+    cut_off(dead)
+    train(dead, cell(1))
+    train(dead, cell(2))
+    kill(dead, uri)
+    file = dead.unsent_file
+    assert file is not None and len(file.read_text().splitlines()) == 8
+    with opened(uri) as ledger:
+        assert list(ledger.claim([cell(1)]).ended) == ["key1"]
+        assert not file.exists()
+        assert list(ledger.finished([cell(1), cell(2)])) == ["key1", "key2"]
+    for run in runs(uri, "cell"):
+        assert points(uri, run) == [(1, 2.0), (2, 1.0)]
+        assert points(uri, run, "probe/auprc") == [(0, METRICS["probe/auprc"])]
+
+
+def test_a_score_on_test_that_was_left_behind_is_recorded(uri: str) -> None:
+    """Of a cell that the store has as finished already, by a score on validation."""
+    validated = {"val/probe/auprc": 0.5}
+    with opened(uri) as first:
+        first.start(cell())
+        first.log_epochs("key1", CURVE)
+        first.end(CellResult(cell().config, "digits", "key1", "finished", metrics=validated))
+    dead = opened(uri)
+    assert dead.claim([cell()]).mine == [cell()]
+    cut_off(dead)
+    train(dead, cell())
+    kill(dead, uri)
+    with opened(uri) as ledger:
+        granted = ledger.claim([cell()])
+        assert not granted.mine
+        assert granted.ended["key1"].metrics["probe/auprc"] == METRICS["probe/auprc"]
+    (run,) = runs(uri, "cell")
+    assert run.info.status == "FINISHED" and points(uri, run) == [(1, 2.0), (2, 1.0)]
