@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from raymm.errors import RaymmError
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.dealing import Deal, Dealer, EachOnce
+from raymm.training.deaths import ACTOR_GONE
 from raymm.training.dispatch import Handle, Sighting, Task
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class _Lane:
         deal = self.dealer.next()
         if deal is not None:
             tasks = [Task(cell.key, cell.config, deal.score) for cell in deal.cells]
-            with suppress(RayActorError):  # as in _relay: the driver is about to end
+            with suppress(*ACTOR_GONE):  # as in _relay: the driver is about to end
                 ray.get([self.dispatcher.submit.remote(task) for task in tasks])
         return deal
 
@@ -244,7 +244,7 @@ def _relay(config: Mapping[str, Any], *, dispatchers: Sequence[Handle]) -> None:
         key, seen = watches.pop(ready[0])
         try:
             sight: Sighting = ray.get(ready[0])
-        except RayActorError:
+        except ACTOR_GONE:
             # The dispatcher died. The driver's guard finds out, says so, and ends the sweep: what
             # became of the cells is not known here, so nothing is said of them.
             time.sleep(DRIVER_PATIENCE_S)

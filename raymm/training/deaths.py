@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError
 
 from raymm.training.memory import is_killed_for_memory
 from raymm.training.task import Cause
 
+ACTOR_GONE: Final = (RayActorError, OutOfMemoryError)
+"""What a call to an actor raises whose process is gone, killed by Ray for its node's memory or not."""
 NODE_DEATHS: Final = ("its node has died", "node was terminated", "node is dead")
 """What Ray says of an actor whose node went."""
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import ray
 from ray._raylet import PlacementGroupID
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raymm.training.deaths import first_line
+from raymm.training.deaths import ACTOR_GONE, first_line
 from raymm.training.dispatch import Handle
 from raymm.training.watchdog import Hung
 
@@ -72,7 +72,7 @@ class Guard:
         while not self._stopped.wait(self._interval_s):
             try:
                 self._round()
-            except RayActorError as error:
+            except ACTOR_GONE as error:
                 reason = DISPATCHER_DIED.format(first_line(error))
                 self._on_broken(reason, WITHOUT_DISPATCHER_S, False)
                 return

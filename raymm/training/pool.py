@@ -11,12 +11,11 @@ from types import TracebackType
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raymm.data.dataset import Dataset
 from raymm.errors import SweepError
-from raymm.training.deaths import first_line
+from raymm.training.deaths import ACTOR_GONE, first_line
 from raymm.training.dispatch import Dispatcher, Handle
 from raymm.training.group import PoolSettings, make_trainer
 from raymm.training.guard import DISPATCHER_DIED, Guard, remove_other_placements
@@ -100,7 +99,7 @@ class WorkerPool:
             raise SweepError(self._why_broken + GO_ON)
         try:
             ray.get(self.dispatcher.close.remote())
-        except RayActorError as error:
+        except ACTOR_GONE as error:
             raise SweepError(DISPATCHER_DIED.format(first_line(error)) + GO_ON) from error
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
@@ -134,7 +133,7 @@ class WorkerPool:
                     self.settings, group, self.dispatcher, self._dataset, name, self._folder
                 ).fit()
                 return
-            except RayActorError as error:  # the process that controls the group died
+            except ACTOR_GONE as error:  # the process that controls the group died
                 reason = first_line(error)
             except Exception as error:
                 reason = first_line(error)
@@ -142,7 +141,7 @@ class WorkerPool:
             if self._closing.is_set() or not self._goes_on(group, reason):
                 return
         if not self._closing.is_set():
-            with suppress(RayActorError):
+            with suppress(*ACTOR_GONE):
                 ray.get(self.dispatcher.group_lost.remote(group, reason))
 
     def _goes_on(self, group: int, reason: str) -> bool:
@@ -151,6 +150,6 @@ class WorkerPool:
             goes_on = bool(ray.get(self.dispatcher.group_died.remote(group, reason, "node")))
             if self.settings.this_machine_only:
                 remove_other_placements(ray.get(self.dispatcher.placements.remote()))
-        except RayActorError:
+        except ACTOR_GONE:
             return False  # the dispatcher is gone: the guard says so
         return goes_on

@@ -26,7 +26,7 @@ from raymm.training.pulse import Pulse
 from raymm.training.state import EpochReport, Training
 
 DEEDS = "deeds.json"
-HOARD_GIB = 5
+HOARD_GIB = 7
 """What a cell that hoards takes at most, where nobody stops it."""
 TIMES = {"time/train_s", "throughput/samples_per_s", "memory/peak_gib"}
 """Metrics of the machine, not of the cell."""

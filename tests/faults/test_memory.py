@@ -15,7 +15,7 @@ from tests.faults import cells
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parent.parent.parent
-ROOM_GIB = 2.0
+ROOM_GIB = 3.5
 """What may be used on top of what is used now, before Ray kills."""
 DRIVER = """
 import json, sys
