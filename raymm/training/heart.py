@@ -13,6 +13,7 @@ from ray.util.placement_group import get_current_placement_group
 
 from raymm.training.dispatch import Handle
 from raymm.training.pulse import Movement, Pulse
+from raymm.training.traffic import Traffic
 from raymm.training.watchdog import Beat, WatchSettings
 
 ANSWER_TIMEOUT_S = 30.0
@@ -34,7 +35,7 @@ class Heart:
         self._node = ray.get_runtime_context().get_node_id()
         placement = get_current_placement_group()
         self._placement = placement.id.hex() if placement is not None else ""
-        self._movement = Movement()
+        self._movement, self._traffic = Movement(), Traffic()
         self._work: tuple[str, Pulse] | None = None
         self._still = threading.Event()
 
@@ -68,7 +69,8 @@ class Heart:
         beat = Beat(self._node, os.getpid(), placement=self._placement)
         if work is not None:
             cell, pulse = work
-            still = self._movement.look(pulse, time.monotonic(), time.process_time())
+            used, moved = time.process_time(), self._traffic.bytes()
+            still = self._movement.look(pulse, time.monotonic(), used, moved)
             limit = max(self._settings.floor_s, self._settings.factor * pulse.longest_s)
             beat = replace(beat, cell=cell, count=pulse.count, still_s=still, limit_s=limit)
         call = self._dispatcher.beat.remote(self._incarnation, self._rank, beat)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from raymm.training.pulse import Movement, Pulse
-from raymm.training.watchdog import BLIND_S, Beat, Watchdog
+from raymm.training.pulse import MOVING, Movement, Pulse
+from raymm.training.watchdog import BLIND_S, Beat, Hung, Watchdog
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
 
 def waited(clock: Clock, dog: Watchdog, seconds: float) -> dict[str, list[str]]:
     """Look every second; what hangs at the end, as "pid: reason"."""
-    found = {}
+    found: dict[str, list[Hung]] = {}
     for _ in range(int(seconds)):
         clock.now += 1
         found |= dog.hung()
@@ -103,6 +103,21 @@ def test_elsewhere_and_before_the_first_step_work_is_progress(
     times = [(100.0 + n, used * n) for n in range(3)]
     with pulse.steps():  # the first step sets up much
         assert still(pulse, movement, iter(times)) == expected
+
+
+@pytest.mark.parametrize(
+    ("a_second", "expected"), [(MOVING, [0, 0, 0, 0]), (MOVING // 4, [0, 1, 2, 3])]
+)
+@pytest.mark.parametrize("in_steps", [False, True])
+def test_a_slow_storage_is_progress_without_processor_time(
+    in_steps: bool, a_second: int, expected: list[float]
+) -> None:
+    pulse, movement = Pulse(), Movement()
+    with pulse.steps():
+        pulse.tick()
+        pulse.in_steps = in_steps  # a batch that is loaded, or a checkpoint between the epochs
+        looks = [movement.look(pulse, 100.0 + n, 0.01 * n, n * a_second) for n in range(4)]
+    assert looks == expected
 
 
 def test_the_longest_step_is_measured_and_what_lies_between_epochs_is_not(
