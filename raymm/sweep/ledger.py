@@ -36,6 +36,7 @@ from raymm.sweep.tags import (
     STATUS_OF,
     SWEEP,
     Curve,
+    Point,
     cell_tags,
     commit_tag,
     condition_tags,
@@ -309,11 +310,9 @@ class Ledger:
 
     def end(self, result: CellResult) -> None:
         """End a started cell's run as finished, failed or stopped, with metrics or the reason."""
-        points = final_points(result.metrics, self._curves[result.key])
         # A cell that is scored on another split after its end has most of them already.
-        finals = self._finals.setdefault(result.key, {})
-        points = [each for each in points if not _same(finals.get(each[0]), each[1])]
-        finals.update((name, value) for name, value, _ in points)
+        finals = final_points(result.metrics, self._curves[result.key])
+        points = self._new_finals(result.key, finals)
         self._put({"do": "points", "key": result.key, "points": points, "tags": {}})
         reason, status = result.reason[:4000], STATUS_OF[result.status]
         self._put({"do": "end", "key": result.key, "reason": reason, "status": status})
@@ -464,7 +463,9 @@ class Ledger:
     def _put_again(self, message: Message) -> None:
         """Put a message of a dead driver, less what the store has."""
         outbox, key = self._opened().outbox, message["key"]
-        if message["do"] == "points" and message["tags"]:
+        if message["do"] != "points":
+            outbox.put(message)
+        elif message["tags"]:
             curve = self._curves[key]
             there = set(curve)
             points = [each for each in message["points"] if each[2] not in there]
@@ -472,7 +473,14 @@ class Ledger:
                 curve.setdefault(step, {"epoch": float(step)})[name] = value
             outbox.put({**message, "points": points})
         else:
-            outbox.put(message)
+            outbox.put({**message, "points": self._new_finals(key, message["points"])})
+
+    def _new_finals(self, key: str, points: Iterable[Point]) -> list[Point]:
+        """Those of a cell's final metrics that are not recorded, which from now on they are."""
+        finals = self._finals.setdefault(key, {})
+        new = [each for each in points if not _same(finals.get(each[0]), each[1])]
+        finals.update((name, value) for name, value, _ in new)
+        return new
 
     def result(self, cell: Cell, run: RunRecord) -> CellResult:
         """A cell whose run has ended, as it was when it ended."""

@@ -25,6 +25,8 @@ STATUS_OF = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 Curve = dict[int, dict[str, float]]
 """Epochs by number, each with "epoch" and what was measured."""
+Point = tuple[str, float, int]
+"""Name, value and step."""
 
 
 def cell_tags(cell: Cell, *, dataset: str, storage: str) -> dict[str, str]:
@@ -78,7 +80,7 @@ def commit_tag() -> dict[str, str]:
     return {"mlflow.source.git.commit": commit} if commit else {}
 
 
-def final_points(metrics: Mapping[str, float], curve: Curve) -> list[tuple[str, float, int]]:
+def final_points(metrics: Mapping[str, float], curve: Curve) -> list[Point]:
     """Final metrics as points; those whose name a curve has get another name."""
     in_curve = {name for epoch in curve.values() for name in epoch}
     return [

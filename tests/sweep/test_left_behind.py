@@ -43,3 +43,30 @@ def test_a_score_on_test_that_was_left_behind_is_recorded(uri: str) -> None:
         assert granted.ended["key1"].metrics["probe/auprc"] == METRICS["probe/auprc"]
     (run,) = runs(uri, "cell")
     assert run.info.status == "FINISHED" and points(uri, run) == [(1, 2.0), (2, 1.0)]
+
+
+def test_final_metrics_are_recorded_once_by_a_driver_killed_before_it_said_that_the_cell_ended(
+    uri: str,
+) -> None:
+    """The next driver sends them, and ends the cell with the same metrics from its folder."""
+    dead = opened(uri)
+    dead.claim([cell()])
+    cut_off(dead)
+    train(dead, cell())
+    kill(dead, uri)
+    file = dead.unsent_file
+    assert file is not None
+    *lines, last = file.read_text().splitlines(keepends=True)
+    assert '"end"' in last
+    file.write_text("".join(lines))
+    with opened(uri) as ledger:
+        assert ledger.claim([cell()]).mine == [cell()]
+        train(ledger, cell())
+    (run,) = runs(uri, "cell")
+    assert run.info.status == "FINISHED" and points(uri, run) == [(1, 2.0), (2, 1.0)]
+    for name, value in METRICS.items():
+        if name in ("loss/train", "probe/odd", "probe/far"):
+            continue  # a curve's name; numbers that SQLite has no equal of
+        assert points(uri, run, name) == [(0, value)], name
+    for name in ("final/loss/train", "probe/odd", "probe/far"):
+        assert len(points(uri, run, name)) == 1, name
