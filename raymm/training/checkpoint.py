@@ -152,6 +152,10 @@ class CheckpointStore:
             self.fs.makedirs(self.root, exist_ok=True)
             self._replace("model.safetensors", _packed(in_half_space(weights) if half else weights))
         self.rewrite(result)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the checkpoints, of which a finished cell needs none."""
         for folder in self._folders():
             self.fs.rm(folder, recursive=True)
 

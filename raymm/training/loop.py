@@ -69,6 +69,8 @@ def train_cell(
     store = CheckpointStore(storage)
     done = store.result()
     if done is not None:
+        if _is_first():
+            store.tidy()  # who finished it may have been killed right after it had written that
         _tell_epochs(done, on_epoch)
         known = told(done, score)
         if known is None:

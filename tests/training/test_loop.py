@@ -23,7 +23,7 @@ from raymm.config import (
 from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
 from raymm.errors import ConfigError, TrainingError
-from raymm.training.checkpoint import CheckpointStore
+from raymm.training.checkpoint import Checkpoint, CheckpointStore
 from raymm.training.dispatch import Score
 from raymm.training.loop import train_cell
 from raymm.training.state import EpochReport
@@ -164,6 +164,20 @@ def test_a_finished_cell_is_reported_as_it_was_and_not_trained_again(
     again, repeated = run(cell, digits, tmp_path)
     assert (again, repeated) == (first, reports)
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("score", ["test", "validation"])
+def test_checkpoints_that_a_killed_worker_left_of_a_finished_cell_are_removed(
+    score: Score, digits: Dataset, tmp_path: Path
+) -> None:
+    cell = with_training(epochs=1)
+    run(cell, digits, tmp_path)
+    for epoch in (1, 2):
+        left = Checkpoint(epoch, {"weights": {"a": torch.ones(2)}}, {"epoch": epoch})
+        CheckpointStore(str(tmp_path)).save(left)
+    run(cell, digits, tmp_path, score=score)
+    assert not list(tmp_path.glob("epoch_*"))
+    assert (tmp_path / "model.safetensors").exists()
 
 
 def test_asked_for_validation_the_test_split_is_left_alone_until_it_is_asked_for(
