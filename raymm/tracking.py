@@ -289,16 +289,18 @@ class Store:
         time_ms: int,
         tags: Mapping[str, str],
     ) -> None:
-        """Log points (name, value, step), and set tags. The same points with the same time again
+        """Set tags, then log points (name, value, step). The same points with the same time again
         add nothing.
+
+        A run's tags say which points to look for: they are there before any of many are.
         """
         from mlflow.entities import Metric, RunTag
 
+        if tags:
+            self._client.log_batch(run_id, tags=[RunTag(*each) for each in tags.items()])
         metrics = [Metric(name, value, time_ms, step) for name, value, step in points]
         for first in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[first : first + BATCH])
-        if tags:
-            self._client.log_batch(run_id, tags=[RunTag(*each) for each in tags.items()])
 
     @_told
     def log_text(self, run_id: str, name: str, text: str) -> None:

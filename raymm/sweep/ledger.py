@@ -290,17 +290,19 @@ class Ledger:
         self._put({**message, "params": params(to_dict(cell.config))})
 
     def log_epochs(self, key: str, epochs: Sequence[Mapping[str, float]]) -> None:
-        """Log epochs of a started cell; those its run has already are passed over."""
-        curve = self._curves[key]
-        points: list[tuple[str, float, int]] = []
-        names = {name for epoch in curve.values() for name in epoch}
-        for epoch in epochs:
-            step = int(epoch["epoch"])
-            if step not in curve:
-                curve[step] = dict(epoch)
-                points += [(name, v, step) for name, v in epoch.items() if name != "epoch"]
-                names |= epoch.keys()
+        """Log epochs of a started cell; what its run has of them already is passed over."""
+        points = self._new_in_curve(
+            key,
+            [
+                (name, value, int(epoch["epoch"]))
+                for epoch in epochs
+                for name, value in epoch.items()
+                if name != "epoch"
+            ],
+        )
         if points:
+            curve = self._curves[key]
+            names = {name for epoch in curve.values() for name in epoch}
             tags = {CURVE: json.dumps(sorted(names - {"epoch"})), EPOCH: str(max(curve))}
             self._put({"do": "points", "key": key, "points": points, "tags": tags})
 
@@ -466,14 +468,20 @@ class Ledger:
         if message["do"] != "points":
             outbox.put(message)
         elif message["tags"]:
-            curve = self._curves[key]
-            there = set(curve)
-            points = [each for each in message["points"] if each[2] not in there]
-            for name, value, step in points:
-                curve.setdefault(step, {"epoch": float(step)})[name] = value
-            outbox.put({**message, "points": points})
+            outbox.put({**message, "points": self._new_in_curve(key, message["points"])})
         else:
             outbox.put({**message, "points": self._new_finals(key, message["points"])})
+
+    def _new_in_curve(self, key: str, points: Iterable[Point]) -> list[Point]:
+        """Those points of a cell's curve that are not recorded, which from now on they are.
+
+        A driver that was killed may have recorded a part of an epoch's.
+        """
+        curve = self._curves[key]
+        new = [each for each in points if each[0] not in curve.get(each[2], {})]
+        for name, value, step in new:
+            curve.setdefault(step, {"epoch": float(step)})[name] = value
+        return new
 
     def _new_finals(self, key: str, points: Iterable[Point]) -> list[Point]:
         """Those of a cell's final metrics that are not recorded, which from now on they are."""

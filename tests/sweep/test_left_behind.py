@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
+from mlflow import MlflowClient
+
 from raymm.sweep.cells import CellResult
-from tests.sweep.ledgers import CURVE, METRICS, cell, cut_off, kill, opened, points, runs, train
+from tests.sweep.ledgers import (
+    CURVE,
+    METRICS,
+    cell,
+    cut_off,
+    kill,
+    opened,
+    points,
+    result,
+    runs,
+    train,
+)
 
 
 def test_what_is_left_behind_on_cells_that_are_not_asked_for_is_recorded_too(uri: str) -> None:
@@ -70,3 +84,43 @@ def test_final_metrics_are_recorded_once_by_a_driver_killed_before_it_said_that_
         assert points(uri, run, name) == [(0, value)], name
     for name in ("final/loss/train", "probe/odd", "probe/far"):
         assert len(points(uri, run, name)) == 1, name
+
+
+@pytest.mark.parametrize("file_is_there", [True, False])
+def test_an_epoch_of_which_a_killed_driver_recorded_a_part_is_completed(
+    uri: str, monkeypatch: pytest.MonkeyPatch, file_is_there: bool
+) -> None:
+    """The store fell after the first of two batches; the next driver sends the rest, from the
+    file or, on another machine, as its worker tells the epochs again.
+    """
+    monkeypatch.setattr("raymm.tracking.BATCH", 3)
+    epochs = [{"epoch": float(i), **{f"loss/{n}": i / 4 for n in "abcd"}} for i in (1, 2)]
+    dead = opened(uri)
+    dead.start(cell())
+    assert dead.flush(5)
+    log_batch, sent = MlflowClient.log_batch, list[int]()
+
+    def fails_later(self: MlflowClient, *args: object, **what: object) -> None:
+        if "metrics" in what:
+            sent.append(1)
+            if len(sent) > 1:
+                raise OSError("the store is gone")
+        log_batch(self, *args, **what)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as failing:
+        failing.setattr(MlflowClient, "log_batch", fails_later)
+        dead.log_epochs("key1", epochs)
+        assert not dead.flush(1.0)
+        kill(dead, uri)
+    (run,) = runs(uri, "cell")
+    assert len(run.data.metrics) == 3
+    assert dead.unsent_file is not None
+    if not file_is_there:
+        dead.unsent_file.unlink()
+    with opened(uri) as ledger:
+        assert ledger.claim([cell()]).mine == [cell()]
+        ledger.start(cell())
+        ledger.log_epochs("key1", epochs)
+        ledger.end(result(cell(), "failed", "why"))
+    for name in epochs[0].keys() - {"epoch"}:
+        assert points(uri, run, name) == [(1, 0.25), (2, 0.5)], name
