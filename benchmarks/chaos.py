@@ -39,9 +39,9 @@ from rich.table import Table  # noqa: E402
 from benchmarks.chaos_proof import prove  # noqa: E402
 from benchmarks.local_cluster import LocalCluster, end, kill_one_of  # noqa: E402
 
-EPOCHS = 40
+EPOCHS = 20
 GRID = (
-    f"--models mca zorro eao --sparsities 0 0.4 --epochs {EPOCHS} --checkpoint-every-s 2 "
+    f"--models mca zorro --sparsities 0 0.4 --epochs {EPOCHS} --checkpoint-every-s 2 "
     "--name chaos"
 )
 WEIGHTS = {
