@@ -114,6 +114,13 @@ class Driver:
             except TrackingError as error:
                 self.fault = error
                 return
+            except Exception as error:  # of a thread that ends nobody would hear
+                self.fault = TrackingError(
+                    f"The heartbeat of {this_process()} has ended by {type(error).__name__}: "
+                    f"{error}. This is a fault of raymm. The same command goes on from there."
+                )
+                self.fault.__cause__ = error
+                return
 
     def _sign(self) -> dict[str, str]:
         self._beats += 1

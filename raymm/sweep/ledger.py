@@ -407,7 +407,8 @@ class Ledger:
 
     def _ask_again(self) -> None:
         """Whether this driver, of which the store has not heard for long, still has its cells."""
-        lost = self._open.claims.lost(self._mine) if self._open and self._mine else {}
+        mine = self._mine.copy()  # this is called by other threads than the one that adds to it
+        lost = self._open.claims.lost(mine) if self._open and mine else {}
         if lost:
             other = who(self.store.get(next(iter(lost.values()))))
             raise TrackingError(

@@ -48,6 +48,7 @@ class Outbox:
         self._closing = threading.Event()
         self._away: tuple[float, StoreAwayError] | None = None
         self._fault: TrackingError | None = None
+        self._cut_off = False
         self._thread = threading.Thread(target=self._send, daemon=True, name="outbox")
         self._thread.start()
 
@@ -78,8 +79,10 @@ class Outbox:
             self._check()
             try:
                 with self.file.open("a") as file:
-                    file.write(json.dumps(message) + "\n")
+                    file.write("\n" * self._cut_off + json.dumps(message) + "\n")
+                self._cut_off = False
             except OSError as error:
+                self._cut_off = True  # a part of the line may be there: the next begins its own
                 raise TrackingError(
                     f"What is to be recorded cannot be kept in {self.file}: {error}. Make room or "
                     "mend --results-dir; the same command goes on from there."
@@ -126,16 +129,28 @@ class Outbox:
             self._closing.wait(self._retry_s)
             return
         except TrackingError as error:
-            with self._changed:
-                self._fault = error
-                self._closing.set()
-                self._changed.notify_all()
+            self._give_up(error)
+            return
+        except Exception as error:  # of a thread that ends nobody would hear
+            fault = TrackingError(
+                f"A record ('{message.get('do')}' of cell {message.get('key')}) cannot be sent: "
+                f"{type(error).__name__}: {error}. This is a fault of raymm. What is not recorded "
+                f"is kept in {self.file}."
+            )
+            fault.__cause__ = error
+            self._give_up(fault)
             return
         self._away = None
         with self._changed:
             self._waiting.popleft()
             if not self._waiting:
                 self.file.unlink(missing_ok=True)
+            self._changed.notify_all()
+
+    def _give_up(self, fault: TrackingError) -> None:
+        with self._changed:
+            self._fault = fault
+            self._closing.set()
             self._changed.notify_all()
 
 
@@ -146,11 +161,11 @@ def left_behind(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def read(file: Path) -> list[Message]:
-    """The messages of a file; a last one that was cut off is left out."""
+    """The messages of a file; one that was cut off is left out."""
     messages: list[Message] = []
-    for line in file.read_text().splitlines():
+    for line in file.read_bytes().splitlines():
         try:
             messages.append(json.loads(line))
         except ValueError:
-            break
+            continue
     return messages
