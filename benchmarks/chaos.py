@@ -37,12 +37,11 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.chaos_proof import prove  # noqa: E402
-from benchmarks.local_cluster import LocalCluster, end, kill_one_of  # noqa: E402
+from benchmarks.local_cluster import LocalCluster, adopt_orphans, end, kill_one_of  # noqa: E402
 
 EPOCHS = 20
 GRID = (
-    f"--models mca zorro --sparsities 0 0.4 --epochs {EPOCHS} --checkpoint-every-s 2 "
-    "--name chaos"
+    f"--models mca zorro --sparsities 0 0.4 --epochs {EPOCHS} --checkpoint-every-s 2 --name chaos"
 )
 WEIGHTS = {
     "worker killed": 6,
@@ -119,12 +118,15 @@ class Chaos:
         if fault == "worker killed":
             done = kill_one_of(cluster.trainers(), self.rng)
         elif fault in ("node lost", "node lost after notice"):
-            node = self.rng.choice(cluster.nodes)
-            if fault == "node lost after notice":
-                cluster.give_notice(node, NOTICE_S)
-                time.sleep(NOTICE_S)
-            cluster.lose_node(node)
-            cluster.add_node()
+            busy = [node for node in cluster.nodes if cluster.trainers(node)]
+            done = bool(busy)
+            if busy:
+                node = self.rng.choice(busy)
+                if fault == "node lost after notice":
+                    cluster.give_notice(node, NOTICE_S)
+                    time.sleep(NOTICE_S)
+                cluster.lose_node(node)
+                cluster.add_node()
         elif fault in ("driver killed", "driver interrupted"):
             number = signal.SIGKILL if fault == "driver killed" else signal.SIGINT
             done = driver.poll() is None
@@ -186,7 +188,8 @@ def command(folder: Path, seeds: int, address: str | None) -> subprocess.Popen[s
 
 
 def left_over(cluster: LocalCluster) -> dict[str, list[str]]:
-    """What a sweep that has ended holds of the cluster: processes and placement groups."""
+    """What a sweep that has ended holds of the cluster, and what is left of nodes and drivers that
+    were killed: processes and placement groups."""
     deadline = time.monotonic() + 60  # Ray takes seconds to end what a driver leaves
     while True:
         found = {
@@ -195,6 +198,7 @@ def left_over(cluster: LocalCluster) -> dict[str, list[str]]:
                 for name in cluster.all_processes().values()
                 if name.startswith("ray::") and not name.startswith(IDLE)
             ],
+            "orphans": list(cluster.orphans().values()),
             "placement groups": cluster.placement_groups(),
         }
         if not any(found.values()) or time.monotonic() > deadline:
@@ -215,6 +219,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="an empty folder, kept afterwards")
     options = parser.parse_args()
     console = Console()
+    adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder = Path(options.keep or temporary).absolute()
         chaos = Chaos(folder / "chaos", random.Random(options.seed), console)

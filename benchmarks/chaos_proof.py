@@ -71,13 +71,20 @@ def _same_numbers(
     largest, where, count = 0.0, "", 0
     for key in set(found) & set(wanted):
         for name in (set(found[key]) | set(wanted[key])) - TIMES:
-            one, two = found[key].get(name, math.inf), wanted[key].get(name, -math.inf)
-            apart = 0.0 if one == two or (one != one and two != two) else abs(one - two)
+            apart = _apart(found[key].get(name), wanted[key].get(name))
             count += 1
-            if not apart <= largest:
+            if apart > largest:
                 largest, where = apart, f" ({name} of {key})"
     seen = f"{count} metrics, largest difference {largest:g}{where}"
-    return Proof("numbers are those of the calm run, to 1e-6", largest <= CLOSE, seen)
+    close = count > 0 and largest <= CLOSE
+    return Proof("numbers are those of the calm run, to 1e-6", close, seen)
+
+
+def _apart(one: float | None, two: float | None) -> float:
+    """Difference of two numbers; without end where only one is there, or only one is a number."""
+    if one is None or two is None or math.isnan(one) != math.isnan(two):
+        return math.inf
+    return 0.0 if one == two or math.isnan(one) else abs(one - two)
 
 
 def _recorded_once(folder: Path, keys: set[str], epochs: int) -> list[Proof]:
@@ -114,6 +121,8 @@ def _no_files(folder: Path) -> Proof:
     ]
     odd += [f"{cell.name}: no {name}" for cell in cells for name in kept - _names(cell)]
     odd += [f"tmp/{path.name}" for path in (folder / "tmp").glob("raymm-*")]
+    for pattern in ("unsent-*", "*.partial"):
+        odd += [str(path.relative_to(folder)) for path in (folder / "results").rglob(pattern)]
     return Proof("no files left over", not odd, ", ".join(odd[:3]) or f"{len(cells)} folders")
 
 

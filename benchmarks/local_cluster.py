@@ -7,6 +7,7 @@ of a node are the children of its raylet, those of a command the children of tha
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import signal
@@ -23,6 +24,8 @@ from ray.cluster_utils import Cluster
 from ray.core.generated import autoscaler_pb2
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+PR_SET_CHILD_SUBREAPER = 36
+"""linux/prctl.h"""
 TRAINERS = ("ray::RayTrainWorker", "ray::_RayTrainWorker")
 
 
@@ -76,11 +79,11 @@ class LocalCluster:
         for pid in children:
             kill(pid)
 
-    def trainers(self) -> list[int]:
-        """Process numbers of the workers that train, on all nodes."""
+    def trainers(self, *nodes: Any) -> list[int]:
+        """Process numbers of the workers that train, on some nodes, or on all."""
         return [
             pid
-            for node in self.nodes
+            for node in nodes or self.nodes
             for raylet in raylets(node)
             for pid in descendants(raylet)
             if title(pid).startswith(TRAINERS)
@@ -100,6 +103,17 @@ class LocalCluster:
         every = [self._cluster.head_node, *self.nodes]
         pids = [pid for node in every for raylet in raylets(node) for pid in descendants(raylet)]
         return {pid: title(pid) for pid in pids}
+
+    def orphans(self) -> dict[int, str]:
+        """Titles of what this process has set off that is no part of the living nodes, by number.
+
+        Needs `adopt_orphans`, before the first node is started.
+        """
+        own: set[int] = set()
+        for node in [self._cluster.head_node, *self.nodes]:
+            daemons = [info.process.pid for infos in node.all_processes.values() for info in infos]
+            own |= {pid for daemon in daemons for pid in (daemon, *descendants(daemon))}
+        return {pid: title(pid) for pid in descendants(os.getpid()) if pid not in own}
 
     def placement_groups(self) -> list[str]:
         """Placement groups that hold or wait for resources."""
@@ -131,6 +145,18 @@ class LocalCluster:
         if self._cluster.head_node is not None:
             self.kill_head()
         self._cluster.shutdown()
+
+
+def adopt_orphans() -> None:
+    """From now on, what is set off by this process stays below it when its parent ends (Linux).
+
+    Raises:
+        OSError: the system refuses it.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def raylets(node: Any) -> list[int]:
