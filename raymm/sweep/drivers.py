@@ -172,6 +172,27 @@ def ended(record: RunRecord) -> bool:
     return process_gone(record.tags[PROCESS])
 
 
+def silent_since_s(record: RunRecord, now: float) -> float:
+    """Seconds since a driver's last heartbeat, for who looks only once and decides nothing by it.
+
+    Args:
+        now: this machine's time. The heartbeat bears the time of the driver's: what is said is as
+            good as the two agree.
+    """
+    return max(0.0, now - float(record.tags.get(BEAT_TIME, now)))
+
+
+def seems_alive(record: RunRecord, now: float) -> bool:
+    """Whether a driver seems to run, to who looks only once: see `silent_since_s`.
+
+    One of this machine does while its process is there, also if the store has not heard of it.
+    """
+    if ended(record):
+        return False
+    process_is_here = record.tags.get(PLACE) == here() != ""
+    return process_is_here or silent_since_s(record, now) <= PACE.silent_s
+
+
 def pulse(record: RunRecord) -> str:
     """A driver and its last heartbeat: another one while it lives, or if another has its place."""
     return f"{record.run_id} {record.tags.get(BEAT, '')}"

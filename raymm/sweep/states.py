@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Literal, get_args
 
 import fsspec
 
 from raymm.errors import SweepError
-from raymm.sweep.drivers import ended
+from raymm.sweep.drivers import seems_alive
 from raymm.sweep.plan import Sweep
 from raymm.sweep.tags import DRIVER
 from raymm.tracking import GoneError, RunRecord, Store, without_credentials
@@ -20,7 +21,7 @@ STATES: tuple[State, ...] = get_args(State)
 def cell_states(sweep: Sweep) -> dict[str, State]:
     """The state of each cell, by key.
 
-    finished: nothing is left to do. running: with a driver that is not known to have ended.
+    finished: nothing is left to do. running: with a driver that seems to live.
     failed: it will be tried again. resumable: it was interrupted, and goes on from a checkpoint.
     new: it begins from the start.
 
@@ -51,7 +52,7 @@ def _is_running(run: RunRecord, store: Store, alive: dict[str, bool]) -> bool:
         return False
     if driver not in alive:
         try:
-            alive[driver] = not ended(store.get(driver))
+            alive[driver] = seems_alive(store.get(driver), time.time())
         except GoneError:
             alive[driver] = False
     return alive[driver]

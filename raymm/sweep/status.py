@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raymm.errors import SweepError, nearest
-from raymm.sweep.drivers import BEAT_TIME, PACE, ended, who
+from raymm.sweep.drivers import PACE, ended, seems_alive, silent_since_s, who
 from raymm.sweep.progress import duration
 from raymm.sweep.tags import CONDITION, DRIVER, EPOCH, KIND, LEFT, PART_OF, REASON, SWEEP
 from raymm.tracking import DRIVERS, RunRecord, Store
@@ -27,7 +27,7 @@ class Tally:
     Attributes:
         cells: all of them; for a search, those that its trials have begun.
         epochs: of each running cell, those trained, and those there are.
-        interrupted: begun, and with no driver that lives: they are gone on with.
+        interrupted: begun, and with no driver that seems to live: they are gone on with.
     """
 
     cells: int = 0
@@ -65,8 +65,11 @@ class SweepStatus:
     failures: Sequence[tuple[str, str]]
 
 
-def read_status(store: Store, name: str) -> SweepStatus:
+def read_status(store: Store, name: str, clock: Callable[[], float] = time.time) -> SweepStatus:
     """Read where a sweep stands.
+
+    Args:
+        clock: this machine's time, by which a driver on another one has been silent for long.
 
     Raises:
         SweepError: there is no such sweep; says which name is nearest.
@@ -76,7 +79,9 @@ def read_status(store: Store, name: str) -> SweepStatus:
     if name not in sweeps:
         raise SweepError(f"There is no sweep '{name}' in the ledger: {nearest(name, sweeps)}")
     records = store.runs(f"tags.`{KIND}` = 'driver'", DRIVERS)
-    alive = {record.run_id: record for record in records if not ended(record)}
+    running = [record for record in records if not ended(record)]
+    now = clock()
+    alive = {record.run_id for record in running if seems_alive(record, now)}
     conditions = _expected(sweeps[name])
     failures = []
     for run in store.runs(f"tags.`{KIND}` = 'cell'"):
@@ -94,8 +99,8 @@ def read_status(store: Store, name: str) -> SweepStatus:
             tally.interrupted += 1
     for tally in conditions.values():
         tally.cells = max(tally.cells, tally.begun)
-    running = [record for record in alive.values() if record.tags.get(SWEEP) == name]
-    return SweepStatus(name, sweeps[name].status, conditions, running, failures)
+    own = [record for record in running if record.tags.get(SWEEP) == name]
+    return SweepStatus(name, sweeps[name].status, conditions, own, failures)
 
 
 def _expected(sweep: RunRecord) -> dict[str, Tally]:
@@ -111,12 +116,12 @@ def print_status(
     """Show where a sweep stands, in 80 columns.
 
     Args:
-        clock: this machine's time. A heartbeat bears the time of the driver's machine: what is said
-            of its age is as good as the two agree.
+        clock: this machine's time.
     """
-    console.print(_head(found))
+    now = clock()
+    console.print(_head(found, now))
     for driver in found.drivers:
-        console.print(_driver(driver, clock()), soft_wrap=True, highlight=False)
+        console.print(_driver(driver, now), soft_wrap=True, highlight=False)
     if not found.drivers and found.status == "RUNNING":
         text = "Its driver is gone. The same command goes on with what is not finished."
         console.print(Text(text, style="yellow"), soft_wrap=True)
@@ -128,12 +133,13 @@ def print_status(
         console.print(f"and {len(found.failures) - SHOWN_FAILURES} more", style="red")
 
 
-def _head(found: SweepStatus) -> Text:
+def _head(found: SweepStatus, now: float) -> Text:
     tallies = found.conditions.values()
     cells, finished = sum(t.cells for t in tallies), sum(t.finished for t in tallies)
-    word = "running" if found.drivers else found.status.lower()
-    word = "interrupted" if word in ("killed", "running") and not found.drivers else word
-    left = [float(d.tags[LEFT]) for d in found.drivers if d.tags.get(LEFT)]
+    alive = [driver for driver in found.drivers if seems_alive(driver, now)]
+    word = "running" if alive else found.status.lower()
+    word = "interrupted" if word in ("killed", "running") and not alive else word
+    left = [float(d.tags[LEFT]) for d in alive if d.tags.get(LEFT)]
     ahead = f", about {duration(max(left))} left" if left else ""
     return Text.assemble(
         (found.name, "bold"), f"  {word}: ", (f"{finished}", "bold green"),
@@ -142,7 +148,7 @@ def _head(found: SweepStatus) -> Text:
 
 
 def _driver(driver: RunRecord, now: float) -> Text:
-    age_s = max(0.0, now - float(driver.tags[BEAT_TIME]))
+    age_s = silent_since_s(driver, now)
     text = f"driver   {who(driver)}, last heartbeat {duration(age_s)} ago"
     if age_s <= PACE.silent_s:
         return Text(text)

@@ -75,9 +75,14 @@ def move_away(uri: str, driver: str) -> None:
     Store(uri).describe(driver, {HOST: "far", PLACE: "another boot", PROCESS: "7:1"})
 
 
-def lose(ledger: Ledger, uri: str) -> None:
-    """End a driver as the death of its machine does: no more signs of it, and all as it was."""
-    move_away(uri, _silenced(ledger))
+def lose(ledger: Ledger, uri: str) -> str:
+    """End a driver as the death of its machine does: no more signs of it, and all as it was.
+
+    Returns its id.
+    """
+    driver = _silenced(ledger)
+    move_away(uri, driver)
+    return driver
 
 
 def kill(ledger: Ledger, uri: str) -> None:

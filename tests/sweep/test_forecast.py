@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from raymm.config import to_dict
 from raymm.errors import ConfigError, DataError, SweepError
 from raymm.sweep.calibrate import calibration
 from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.drivers import BEAT_TIME
 from raymm.sweep.forecast import forecast
 from raymm.sweep.grid import GridSettings
 from raymm.sweep.opening import open_record
@@ -23,6 +25,7 @@ from raymm.sweep.prices import Instance, read_prices
 from raymm.sweep.recorded import Recorded
 from raymm.sweep.states import cell_states
 from raymm.tracking import RunRecord
+from tests.sweep.ledgers import lose
 from tests.sweep.small import dataset
 
 METRICS = {"uniformity/fusion": -1.0, "time/train_s": 10.0, "memory/peak_gib": 0.75}
@@ -184,3 +187,18 @@ def test_a_ledger_is_read_by_a_plan_and_not_made(tmp_path: Path, uri: str) -> No
     plan(sweep(uri))
     assert (tmp_path / "mlflow.db").read_bytes() == before
     assert len(MlflowClient(uri).search_experiments()) >= 2
+
+
+@pytest.mark.parametrize(("silent_s", "state"), [(0.0, "running"), (3600.0, "new")])
+def test_a_cell_of_a_driver_elsewhere_is_running_unless_that_one_has_been_silent_for_long(
+    uri: str, tmp_path: Path, silent_s: float, state: str
+) -> None:
+    (tmp_path / "results").mkdir()
+    before = dataclasses.replace(sweep(uri, seeds=(0,)), folder=tmp_path / "results")
+    open_record(before)
+    (cell,) = before.cells
+    before.ledger.start(cell)
+    assert before.ledger.flush(10)
+    driver = lose(before.ledger, uri)
+    before.ledger.store.describe(driver, {BEAT_TIME: f"{time.time() - silent_s:.0f}"})
+    assert cell_states(sweep(uri, seeds=(0,))) == {cell.key: state}

@@ -19,16 +19,19 @@ from raymm.sweep.cells import Cell
 from raymm.sweep.status import print_status, read_status
 from raymm.sweep.tags import LEFT
 from raymm.tracking import Store
-from tests.sweep.ledgers import CURVE, cell, opened, result, train
+from tests.sweep.ledgers import CURVE, cell, lose, opened, result, train
 
 OTHER = CellConfig()
 CELLS = [*(cell(seed) for seed in range(1, 6)), Cell("other", OTHER)]
 
 
 def shown(uri: str, later_s: float = 0.0) -> str:
+    def clock() -> float:
+        return time.time() + later_s
+
     console = Console(width=80)
     with console.capture() as captured:
-        print_status(read_status(Store(uri), "trial"), console, lambda: time.time() + later_s)
+        print_status(read_status(Store(uri), "trial", clock), console, clock)
     text = captured.get()
     table = text.partition("condition")[2]
     assert all(len(line) <= 80 for line in table.splitlines())
@@ -81,6 +84,21 @@ def test_a_running_sweep_is_seen_from_outside_and_so_is_its_drivers_death(
     assert "Its driver is gone" in capsys.readouterr().out
     assert main(["status", "trail", "--tracking-uri", uri]) == 1
     assert "did you mean 'trial'?" in capsys.readouterr().err
+
+
+def test_cells_of_a_driver_that_has_been_silent_for_long_elsewhere_do_not_count_as_running(
+    uri: str,
+) -> None:
+    ledger = opened(uri, cells=CELLS[:1])
+    ledger.start(CELLS[0])
+    assert ledger.flush(10)
+    lose(ledger, uri)
+    text = shown(uri)
+    assert "trial  running" in text and "(epoch 0/" in text
+    text = shown(uri, later_s=3600)
+    assert "trial  interrupted" in text and "it may be gone" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("mca S=0.4")]
+    assert row.split()[2:] == ["0", "-", "-", "-", "1"]  # to resume
 
 
 def test_a_sweep_that_has_ended_has_no_driver(uri: str) -> None:
