@@ -15,6 +15,7 @@ from raymm.sweep.tags import (
     DATASET,
     KEY,
     KIND,
+    MICRO_BATCHES,
     PART_OF,
     STORAGE,
     SWEEP,
@@ -52,6 +53,12 @@ def read_ledger(name: str, tracking_uri: str | None) -> SweepRecord | None:
             results.append(_result(store, run))
         except (ConfigError, KeyError, ValueError) as error:
             notes.append(f"Run {run.name} cannot be read and is left out: {error}")
+    in_parts = [run.name for run in runs if MICRO_BATCHES in run.tags]
+    if in_parts:
+        notes.append(
+            f"{len(in_parts)} cell(s) ran out of memory and were trained with each step in parts, "
+            f"which changes their numbers by rounding alone: {', '.join(sorted(in_parts)[:5])}."
+        )
     parents = store.runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
     settings: Mapping[str, str] = parents[0].params if parents else {}
     folder = runs[0].tags.get(STORAGE, "")

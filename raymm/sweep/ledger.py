@@ -306,6 +306,10 @@ class Ledger:
             tags = {CURVE: json.dumps(sorted(names - {"epoch"})), EPOCH: str(max(curve))}
             self._put({"do": "points", "key": key, "points": points, "tags": tags})
 
+    def say(self, key: str, tags: Mapping[str, str]) -> None:
+        """Put tags on a started cell's run."""
+        self._put({"do": "tag", "key": key, "tags": dict(tags)})
+
     def curve(self, key: str) -> tuple[Mapping[str, float], ...]:
         """All epochs of a started cell, those recorded before it was taken up again included."""
         return tuple(epoch for _, epoch in sorted(self._curves[key].items()))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from raymm.sweep.cells import Cell, CellResult, Status
+from raymm.sweep.tags import MICRO_BATCHES
 from raymm.sweep.work import relative_work
 from raymm.training.dispatch import Outcome
 
@@ -119,6 +120,8 @@ class Recorder:
 
     def _end(self, key: str, outcome: Outcome) -> CellResult:
         result = self._result(self._cells[key], outcome.status, outcome.reason, outcome.metrics)
+        if outcome.micro_batches > 1:
+            self._ledger.say(key, {MICRO_BATCHES: str(outcome.micro_batches)})
         self._ledger.end(result)
         self._standing.end(result)
         self._view.ended(result)

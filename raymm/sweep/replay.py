@@ -20,7 +20,7 @@ from raymm.errors import SweepError, nearest
 from raymm.science import SCIENCE_VERSION
 from raymm.sweep.cells import Cell, cell_key
 from raymm.sweep.ledger import Ledger
-from raymm.sweep.tags import ACCELERATOR, CPUS, KEY, KIND, SCIENCE, config_of
+from raymm.sweep.tags import ACCELERATOR, CPUS, KEY, KIND, MICRO_BATCHES, SCIENCE, config_of
 from raymm.tracking import RunRecord, Store
 
 OF_THE_MACHINE = ("time/", "throughput/", "memory/")
@@ -147,6 +147,7 @@ def replay(
             device=device,
             on_epoch=heard,
             score="test" if recorded.scored("test") else "validation",
+            micro_batches=int(run.tags.get(MICRO_BATCHES, "1")),
         )
     found = [
         Compared(f"epoch {int(epoch['epoch'])} {name}", epoch[name], again)

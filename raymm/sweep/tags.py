@@ -20,6 +20,8 @@ DATASET, REASON, CURVE, EPOCH = "raymm.dataset", "raymm.reason", "raymm.curve", 
 STORAGE, SCIENCE, CONFIG = "raymm.storage", "raymm.science_version", "raymm.config"
 ACCELERATOR, WORKERS, CPUS = "raymm.accelerator", "raymm.workers", "raymm.cpus_per_worker"
 LEFT = "raymm.left_s"
+MICRO_BATCHES = "raymm.micro_batches"
+"""Parts that a cell's steps were cut into after memory ran out; absent where they were not."""
 PARENT = "mlflow.parentRunId"
 STATUS_OF = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 

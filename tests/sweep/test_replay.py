@@ -15,9 +15,11 @@ from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
 from raymm.errors import SweepError
 from raymm.sweep.cells import Cell, CellResult, cell_key
-from raymm.sweep.replay import Compared, find_cell, load_for
+from raymm.sweep.replay import Compared, find_cell, load_for, replay
+from raymm.sweep.tags import MICRO_BATCHES
 from raymm.tracking import Store
 from raymm.training.loop import train_cell
+from raymm.training.state import EpochReport
 from tests.sweep.ledgers import opened
 
 CONFIG = CellConfig(
@@ -66,6 +68,34 @@ def test_a_cell_gets_the_same_numbers_again_by_key_and_by_name(
     assert "time/train_s" not in said
     assert find_cell(Store(uri), cell.title).tags["raymm.cell_key"] == cell.key
     assert not (tmp_path / "storage").exists()
+
+
+def test_what_was_trained_in_parts_for_want_of_memory_is_so_again(
+    uri: str, digits: Dataset, tmp_path: Path
+) -> None:
+    cell = Cell(cell_key(CONFIG, digits.fingerprint), CONFIG)
+    curve: list[dict[str, float]] = []
+
+    def heard(report: EpochReport) -> bool:
+        curve.append({"epoch": float(report.epoch), **report.metrics})
+        return True
+
+    torch.set_num_threads(1)
+    cpu, folder = torch.device("cpu"), str(tmp_path / "cell")
+    metrics = train_cell(
+        CONFIG, digits, storage=folder, device=cpu, on_epoch=heard, micro_batches=8
+    )
+    result = CellResult(CONFIG, "digits", cell.key, "finished", metrics=metrics, curve=tuple(curve))
+    with opened(uri) as ledger:
+        ledger.start(cell)
+        ledger.log_epochs(cell.key, result.curve)
+        ledger.say(cell.key, {MICRO_BATCHES: "8"})
+        ledger.end(result)
+        assert ledger.flush(20)
+        run = find_cell(Store(uri), cell.key)
+        again = {each.name: each for each in replay(ledger, run, CONFIG, digits)}
+    # Whole steps give other sums of the same terms.
+    assert again["epoch 2 loss/val"].difference == 0.0
 
 
 def test_a_number_that_differs_is_told_and_so_is_one_that_is_missing(

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from raymm.errors import SweepError
+from raymm.report.ledger import read_ledger
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.ledger import Ledger
 from raymm.sweep.plan import Sweep
@@ -44,6 +45,22 @@ def training(by: Recorder, done: list[str]) -> Callable[[Sequence[Cell]], None]:
             done.append(each.key)
 
     return train_these
+
+
+@pytest.mark.parametrize("parts", [1, 8])
+def test_that_memory_ran_out_is_on_record_and_in_the_report(uri: str, parts: int) -> None:
+    standing = Standing(CELLS, {each.key: 1.0 for each in CELLS})
+    outcome = {"status": "finished", "metrics": METRICS, "micro_batches": parts}
+    with opened(uri) as mine:
+        by = recorder(mine, standing, Console(quiet=True))
+        by.hear(CELLS[0].key, {"started": True, "epochs": CURVE, "outcome": outcome})
+        assert mine.flush(20)
+    (run,) = runs(uri, "cell")
+    assert run.data.tags.get("raymm.micro_batches", "1") == str(parts)
+    record = read_ledger("trial", uri)
+    assert record is not None
+    told = [note for note in record.notes if "out of memory" in note]
+    assert bool(told) is (parts > 1)
 
 
 def test_a_driver_trains_what_is_free_waits_for_the_rest_and_takes_it_over(uri: str) -> None:
