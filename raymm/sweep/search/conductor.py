@@ -23,6 +23,10 @@ FOR_GOOD = ("TrainingError", "ConfigError", "DataError")
 """What would end a cell the same way again."""
 LOOK_AGAIN_S = 3.0
 """From one look at what a condition waits for, of which nothing is heard here, to the next."""
+MOST_PUT_OFF = 3
+"""Trials of a condition that may wait for cells of other drivers before no more are asked for."""
+PATIENCE_S = 600.0
+"""How long a search that has nothing left to train waits for a ledger that is away."""
 Known = Callable[[Sequence[Cell]], Mapping[str, CellResult] | None]
 """Makes cells this driver's, and returns the results that the ledger has of them, by key; None if
 another driver has one of them."""
@@ -73,6 +77,8 @@ class Conductor:
         self._put_back: list[Deal] = []
         self._wanted: set[str] = set()
         self._idle_until: dict[str, float] = {}
+        self._put_off: dict[str, set[str]] = {}
+        self._away_since: float | None = None
         self.test_results: dict[str, CellResult] = {}
         self.cells_per_deal = max(len(study.settings.seeds) for study in studies)
         self.at_most = self._count()
@@ -85,10 +91,19 @@ class Conductor:
     @property
     def done(self) -> bool:
         """Whether every condition has all its trials, and its best one's score has been tried."""
-        return self.exhausted and not self._trials and self._wanted <= self.test_results.keys()
+        return self.exhausted and self._idle
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing is dealt of which the end has not been heard."""
+        return not self._trials and self._wanted <= self.test_results.keys()
 
     def next(self) -> Deal | None:
-        """The next deal of the condition whose turn it is, of those that need not wait."""
+        """The next deal of the condition whose turn it is, of those that need not wait.
+
+        Raises:
+            StoreAwayError: the ledger has been away for long, and nothing is being trained.
+        """
         if self._put_back:
             return self._put_back.pop()
         now = time.monotonic()
@@ -99,7 +114,11 @@ class Conductor:
                 continue
             try:
                 deal = self._of(study)
+                self._away_since = None
             except StoreAwayError:
+                self._away_since = self._away_since or now
+                if self._idle and now - self._away_since > PATIENCE_S:
+                    raise
                 deal = None  # a trial that was asked for stays, and is taken up when it is back
             self.at_most = self._count()
             if deal is not None:
@@ -130,11 +149,19 @@ class Conductor:
                 deal = self._begin(_Judged(study, left))
                 if deal is not None:
                     return deal
-        while (trial := study.ask()) is not None:
+        # A sampler that is asked for trials in a row, of which nothing is known, learns nothing.
+        put_off = self._put_off.setdefault(study.name, set())
+        put_off &= self._waiting(study)
+        while len(put_off) < MOST_PUT_OFF and (trial := study.ask()) is not None:
             deal = self._begin(_Judged(study, trial))
             if deal is not None:
                 return deal
+            put_off |= {trial.title} & self._waiting(study)
         return None if study.running() else self._score(study)
+
+    def _waiting(self, study: ConditionStudy) -> set[str]:
+        """Trials that have begun and are not dealt here."""
+        return {trial.title for trial in study.running()} - self._trials.keys()
 
     def heard(
         self, deal: Deal, cell: Cell, curve: Curve, result: CellResult | None

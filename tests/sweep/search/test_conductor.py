@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -290,3 +291,33 @@ def test_while_the_ledger_is_away_no_trials_are_asked_for_in_vain(
     assert len(study.running()) == 1
     ledger.away = False
     assert [dealt(lead).name for _ in range(2)] == ["mca S=0.4 trial 0", "mca S=0.4 trial 1"]
+
+
+def test_a_ledger_that_stays_away_ends_a_search_that_has_nothing_left_to_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raymm.sweep.search.conductor.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("raymm.sweep.search.conductor.PATIENCE_S", 0.2)
+    ledger = Ledger()
+    lead = conductor(study_in(tmp_path, trials=2), ledger=ledger)
+    deal = dealt(lead)
+    ledger.away = True
+    assert lead.next() is None
+    time.sleep(0.3)
+    assert lead.next() is None  # what is trained is waited for
+    finish(lead, deal, 0.5)
+    with pytest.raises(StoreAwayError, match="away"):
+        lead.next()
+
+
+def test_no_more_trials_are_asked_for_while_some_wait_for_cells_of_other_drivers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grid trains what they need just now; they are dealt when it is done with the cells."""
+    monkeypatch.setattr("raymm.sweep.search.conductor.LOOK_AGAIN_S", 0.0)
+    study, busy = study_in(tmp_path, trials=8), [True]
+    lead = Conductor([study], lambda cells: None if busy[0] else {}, print, print)
+    assert [lead.next() for _ in range(4)] == [None] * 4
+    assert len(study.running()) == 3 and not lead.exhausted
+    busy[0] = False
+    assert [dealt(lead).name for _ in range(4)] == [f"mca S=0.4 trial {n}" for n in range(4)]
