@@ -201,7 +201,7 @@ class Dispatcher:
             if goes_on:
                 for state in self._groups:
                     if state.incarnation == holder:
-                        self._release(state, excused=True)
+                        self._release(state, excused=kind != "again")
                 self._changed.notify_all()
 
     def _ran_out_of_memory(self, entry: Entry) -> None:
@@ -288,7 +288,7 @@ class Dispatcher:
     def _crashed_too_often(self, entry: Entry) -> None:
         why = entry.last_reason or "no reason known"
         times = entry.own_crashes(self._lost)
-        reason = f"its worker processes ended {times} times while training it; last: {why}"
+        reason = f"its workers broke off or ended {times} times while training it; last: {why}"
         self._settle(entry, "failed", reason, entry.last_details)
 
     def _settle(

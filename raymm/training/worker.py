@@ -17,7 +17,7 @@ import ray
 import torch
 
 from raymm.data.dataset import Dataset
-from raymm.errors import RaymmError
+from raymm.errors import RaymmError, StorageError
 from raymm.training.checkpoint import CheckpointStore
 from raymm.training.dispatch import Handle, Task
 from raymm.training.heart import Heart
@@ -130,10 +130,13 @@ def kind_of(error: Exception, seat: Seat) -> Literal["final", "again", "memory"]
     """Whether the cell can be trained again, and how.
 
     With several ranks a RuntimeError may only say that a peer's process has gone (that is what a
-    collective then raises), and the cell deserves another attempt.
+    collective then raises), and the cell deserves another attempt. So does one whose storage or data
+    could not be reached: connections and object stores come back.
     """
     if is_out_of_memory(error):
         return "memory"
+    if isinstance(error, OSError | StorageError):
+        return "again"
     alone = seat.world_size == 1 or type(error) is not RuntimeError
     return "final" if isinstance(error, RaymmError) or alone else "again"
 

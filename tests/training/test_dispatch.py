@@ -123,6 +123,22 @@ def test_an_error_that_may_be_a_peers_death_is_tried_again_and_kept_as_the_reaso
     asyncio.run(scene())
 
 
+def test_a_process_that_goes_on_after_a_passing_error_does_not_try_for_ever() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=2, max_attempts=3)
+        for key in ("a", "b"):
+            await dispatcher.submit(task(key))
+        for number in range(3):
+            assert await soon(dispatcher.next_task(0, "x", number)) == task("a")
+            await dispatcher.fail("a", "x", "OSError: timed out", "trace", "again", goes_on=True)
+        assert await soon(dispatcher.next_task(0, "x", 3)) == task("b")
+        outcome = await outcome_of(dispatcher, "a")
+        assert outcome.status == "failed" and outcome.attempts == 3
+        assert "3 times" in outcome.reason and "OSError: timed out" in outcome.reason
+
+    asyncio.run(scene())
+
+
 def test_without_any_group_left_the_cells_fail_with_the_reason() -> None:
     async def scene() -> None:
         dispatcher = Dispatcher(groups=2, expected=2, max_attempts=2)
