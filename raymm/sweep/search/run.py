@@ -129,31 +129,34 @@ def _conduct(
 
     note = partial(away_note, ledger)
     view = ProgressView(standing, console, each_cell=False, note=note)
-    with view, Interrupts() as interrupts:
-        open_record(sweep)  # first: a driver that is refused leaves the studies as they are
-        studies = [
-            ConditionStudy(sweep.name, condition, search.settings, sweep.dataset, storage)
-            for condition in search.settings.conditions
-        ]
-        discard = partial(_discard, sweep.storage, view.say)
-        leads = {
-            gpu: Conductor(own, known, discard, view.say)
-            for gpu, own in _by_gpu(sweep, studies).items()
-        }
-        standing.to_come = lambda: sum(lead.at_most for lead in leads.values())
-        recorder = Recorder(sweep, standing, view)
-        most = search.settings.max_concurrent
-        jobs = [
-            Job(pool_settings(sweep, gpu), lead, most)
-            for gpu, lead in leads.items()
-            if lead.has_more()
-        ]
-        if jobs:
-            with connected(search.settings.address):
-                for together in [[job] for job in jobs] if most else [jobs]:
-                    if not interrupts.stopping.is_set():
-                        train(sweep, together, recorder, interrupts.stopping)
-        recorder.stop_the_rest()
+    with view:
+        # First: a driver that is refused leaves the studies as they are. Before there is something
+        # to end in good order, too: the wait for another driver ends at once.
+        open_record(sweep, view.say)
+        with Interrupts() as interrupts:
+            studies = [
+                ConditionStudy(sweep.name, condition, search.settings, sweep.dataset, storage)
+                for condition in search.settings.conditions
+            ]
+            discard = partial(_discard, sweep.storage, view.say)
+            leads = {
+                gpu: Conductor(own, known, discard, view.say)
+                for gpu, own in _by_gpu(sweep, studies).items()
+            }
+            standing.to_come = lambda: sum(lead.at_most for lead in leads.values())
+            recorder = Recorder(sweep, standing, view)
+            most = search.settings.max_concurrent
+            jobs = [
+                Job(pool_settings(sweep, gpu), lead, most)
+                for gpu, lead in leads.items()
+                if lead.has_more()
+            ]
+            if jobs:
+                with connected(search.settings.address):
+                    for together in [[job] for job in jobs] if most else [jobs]:
+                        if not interrupts.stopping.is_set():
+                            train(sweep, together, recorder, interrupts.stopping)
+            recorder.stop_the_rest()
     # That a loss diverges is something that a search finds out, not a failure of it.
     failed = [
         each
