@@ -8,8 +8,11 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""A terminal's Ctrl-C; `ray job stop`, a batch system, or a container that is being stopped."""
+from raymm.training.interrupt import BROKEN_DOWN
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, BROKEN_DOWN)
+"""A terminal's Ctrl-C; `ray job stop`, a batch system, or a container that is being stopped; a pool
+of workers that has broken down."""
 TUNES_OWN = "TUNE_DISABLE_SIGINT_HANDLER"
 SAID = (
     "\nStopping: running cells finish their epoch and its checkpoint, and the same command goes on "
@@ -55,7 +58,8 @@ class Interrupts:
         if self.stopping.is_set():
             raise KeyboardInterrupt
         self.stopping.set()
-        os.write(2, SAID.encode())  # print may be what the signal has interrupted
+        if number != BROKEN_DOWN:  # then no cell runs that could finish its epoch
+            os.write(2, SAID.encode())  # print may be what the signal has interrupted
 
 
 def end_tune() -> None:

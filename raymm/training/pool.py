@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import threading
 import time
@@ -19,6 +18,7 @@ from raymm.training.deaths import ACTOR_GONE, first_line
 from raymm.training.dispatch import Dispatcher, Handle
 from raymm.training.group import PoolSettings, make_trainer
 from raymm.training.guard import DISPATCHER_DIED, Guard, remove_other_placements
+from raymm.training.interrupt import interrupt_main_thread
 from raymm.training.scratch import scratch_folder
 
 __all__ = ["PoolSettings", "WorkerPool"]
@@ -115,7 +115,7 @@ class WorkerPool:
         if self._closing.is_set():
             return
         self._why_broken = why
-        _thread.interrupt_main()
+        interrupt_main_thread()
         if not self._closing.wait(patience_s):
             os.write(2, f"\nerror {why}{GO_ON}\n".encode())
             os._exit(BROKEN)
