@@ -13,9 +13,8 @@ from typing import Any
 from mlflow import MlflowClient
 
 from raymm.tracking import LOCAL_STORE, SQLITE
+from raymm.training.sizes import OF_THE_MACHINE
 
-TIMES = {"time/train_s", "throughput/samples_per_s", "memory/peak_gib"}
-"""Metrics of the machine, not of the cell."""
 CLOSE = 1e-6
 
 
@@ -70,7 +69,9 @@ def _same_numbers(
 ) -> Proof:
     largest, where, count = 0.0, "", 0
     for key in set(found) & set(wanted):
-        for name in (set(found[key]) | set(wanted[key])) - TIMES:
+        for name in set(found[key]) | set(wanted[key]):
+            if name.startswith(OF_THE_MACHINE):
+                continue
             apart = _apart(found[key].get(name), wanted[key].get(name))
             count += 1
             if apart > largest:
@@ -87,12 +88,19 @@ def _apart(one: float | None, two: float | None) -> float:
     return 0.0 if one == two or math.isnan(one) else abs(one - two)
 
 
-def _recorded_once(folder: Path, keys: set[str], epochs: int) -> list[Proof]:
-    client = MlflowClient(f"{SQLITE}{folder}/{LOCAL_STORE.removeprefix(SQLITE)}")
+def runs_by_cell(uri: str) -> dict[str, list[Any]]:
+    """All runs of cells in an MLflow store that are not deleted, by cell key."""
+    client = MlflowClient(uri)
     experiments = [each.experiment_id for each in client.search_experiments()]
-    runs: dict[str, list[Any]] = defaultdict(list)
+    found: dict[str, list[Any]] = defaultdict(list)
     for run in client.search_runs(experiments, "tags.`raymm.kind` = 'cell'", max_results=50_000):
-        runs[run.data.tags["raymm.cell_key"]].append(run)
+        found[run.data.tags["raymm.cell_key"]].append(run)
+    return dict(found)
+
+
+def _recorded_once(folder: Path, keys: set[str], epochs: int) -> list[Proof]:
+    uri = f"{SQLITE}{folder}/{LOCAL_STORE.removeprefix(SQLITE)}"
+    client, runs = MlflowClient(uri), runs_by_cell(uri)
     several = [key for key, mine in runs.items() if len(mine) != 1]
     states = sorted({run.info.status for mine in runs.values() for run in mine})
     points, wrong = 0, list[str]()

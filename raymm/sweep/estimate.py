@@ -30,16 +30,14 @@ import numpy as np
 from raymm.config import CellConfig, LossConfig, ModelConfig
 from raymm.data.dataset import Dataset, Modality, ModalitySpec
 from raymm.models.channels import fusion_channels
+from raymm.training.sizes import EVALUATION_BATCH, GIB, KEPT
 
-GIB = 2.0**30
 PROCESS_GIB = {"cpu": 0.42, "gpu": 0.6}
 """A worker's process with nothing to train: resident memory, or what the CUDA context holds."""
-EVALUATION_BATCH = 256
 PASSES_OVER_PAIRS = ("eao",)
 FUSION_TOKENS = ("mca", "zorro")
 NO_TOKENS = ("cbmf", "convirt")
 """To these a table's row is one vector."""
-KEPT_CHECKPOINTS = 2
 SLACK = 1.6
 """Factor by which the estimate of memory may be off."""
 
@@ -87,7 +85,7 @@ def estimate(cell: CellConfig, dataset: Dataset, workers: int, gpu: bool) -> Nee
     return Need(
         parameters=parameters,
         memory_gib=PROCESS_GIB["gpu" if gpu else "cpu"] + peak / GIB,
-        training_gb=KEPT_CHECKPOINTS * 16 * parameters / 1e9,
+        training_gb=KEPT * 16 * parameters / 1e9,
         finished_gb=2 * parameters / 1e9,
     )
 

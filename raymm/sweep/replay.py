@@ -22,9 +22,8 @@ from raymm.sweep.cells import Cell, cell_key
 from raymm.sweep.ledger import Ledger
 from raymm.sweep.tags import ACCELERATOR, CPUS, KEY, KIND, MICRO_BATCHES, SCIENCE, config_of
 from raymm.tracking import RunRecord, Store
+from raymm.training.sizes import OF_THE_MACHINE
 
-OF_THE_MACHINE = ("time/", "throughput/", "memory/")
-"""Metrics that say how fast and large it was, not what came out."""
 TOLERANCE = 1e-6
 
 

@@ -26,9 +26,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from raymm.errors import StorageError
-
-KEPT = 2
-"""Checkpoints that are kept: the newest, and the one to fall back to."""
+from raymm.training.sizes import KEPT
 
 TensorGroups = Mapping[str, Mapping[str, Tensor]]
 

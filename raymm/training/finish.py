@@ -28,11 +28,9 @@ from raymm.training.evaluate import embed_split, score_split
 from raymm.training.learner import Learner
 from raymm.training.resources import peak_memory_gib
 from raymm.training.samples import keep_samples
+from raymm.training.sizes import EVALUATION_BATCH
 from raymm.training.state import Training
 from raymm.training.task import Score
-
-EVALUATION_BATCH = 256
-"""Samples embedded at a time after training; no gradient is kept, so more fit than in a step."""
 
 
 def finish(training: Training, dataset: Dataset, score: Score) -> dict[str, float]:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-GIB = 2.0**30
-
+from raymm.training.sizes import GIB
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 _MOST = 2**31 - 1

@@ -23,13 +23,12 @@ from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
 from raymm.training.loop import train_cell
 from raymm.training.pulse import Pulse
+from raymm.training.sizes import OF_THE_MACHINE
 from raymm.training.state import EpochReport, Training
 
 DEEDS = "deeds.json"
 HOARD_GIB = 7
 """What a cell that hoards takes at most, where nobody stops it."""
-TIMES = {"time/train_s", "throughput/samples_per_s", "memory/peak_gib"}
-"""Metrics of the machine, not of the cell."""
 
 
 def digits() -> Dataset:
@@ -56,7 +55,7 @@ def calm(config: CellConfig, folder: Path, dataset: Dataset) -> dict[str, float]
 
 
 def without_times(metrics: Any) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if name not in TIMES}
+    return {name: value for name, value in metrics.items() if not name.startswith(OF_THE_MACHINE)}
 
 
 def train(

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from mlflow import MlflowClient
 
+from benchmarks.chaos_proof import runs_by_cell
 
-def runs_by_cell(uri: str) -> dict[str, list[Any]]:
-    """All runs of cells that are not deleted, by cell key."""
-    client = MlflowClient(uri)
-    experiments = [each.experiment_id for each in client.search_experiments()]
-    found: dict[str, list[Any]] = defaultdict(list)
-    for run in client.search_runs(experiments, "tags.`raymm.kind` = 'cell'", max_results=5000):
-        found[run.data.tags["raymm.cell_key"]].append(run)
-    return dict(found)
+__all__ = ["check_points", "runs_by_cell"]
 
 
 def check_points(uri: str, run: Any, epochs: int) -> None:

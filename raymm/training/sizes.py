@@ -1,0 +1,11 @@
+"""Sizes of a training that its estimate has to know as well. Imports no torch."""
+
+from __future__ import annotations
+
+GIB = 2.0**30
+EVALUATION_BATCH = 256
+"""Samples embedded at a time after training; no gradient is kept, so more fit than in a step."""
+KEPT = 2
+"""Checkpoints that are kept: the newest, and the one to fall back to."""
+OF_THE_MACHINE = ("time/", "throughput/", "memory/")
+"""Metrics that say how fast and large it was, not what came out."""
