@@ -99,7 +99,7 @@ def test_a_node_that_goes_costs_no_attempt_and_no_number(
     sweep = Sweep(tmp_path)
     with LocalCluster(nodes=2) as cluster:
         process = sweep.start(cluster.address)
-        for _ in range(4):  # more often than a cell may crash
+        for _ in range(4):  # of several cells: tests/training/test_dispatch.py counts those of one
             until(lambda: bool(cluster.trainers()), process, 90)
             before = sweep.checkpoints()
             until(lambda before=before: sweep.checkpoints() != before, process, 60)
