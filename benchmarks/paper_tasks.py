@@ -90,7 +90,8 @@ def main() -> int:
 def images(settings: Settings, console: Console) -> Iterator[Step]:
     """Tiny ImageNet's names; then CIFAR-10, and Tiny ImageNet's images."""
     data, work = Path(settings.data), Path(settings.work)
-    tiny, cifar = (source.classified_images(data / name) for name in ("tiny_imagenet", "cifar10"))
+    tiny = source.classified_images(data / "tiny_imagenet", "id")
+    cifar = source.classified_images(data / "cifar10", "#")
     part = source.labelled_in_part(tiny, settings.fine_tune_per_class)
     tasks: dict[TaskName, Pairs] = {"zero-shot": cifar, "linear": cifar, "fine-tune": part}
     for operation in IMAGE_OPERATIONS:

@@ -27,9 +27,14 @@ THRESHOLD = 0.7
 """Cosine above which two captions are a pair (CBMF, IV B)."""
 
 
-def classified_images(folder: Path) -> Pairs:
-    """Images with their classes; the caption is the first name of the class ("goldfish")."""
-    pairs = read_table(folder, Columns(image="image", text=("label_name",), label="label_name"))
+def classified_images(folder: Path, ids: str) -> Pairs:
+    """Images with their classes; the caption is the first name of the class ("goldfish").
+
+    Args:
+        ids: column of the ids; "#" numbers the rows.
+    """
+    columns = Columns(image="image", text=("label_name",), label="label_name", id=ids)
+    pairs = read_table(folder, columns)
     (text,) = (items for items in pairs.items if items.domain == "text")
     first = replace(text, values=[str(name).split(",")[0] for name in text.values])
     return replace(pairs, items=(pairs.of("image"), first))
