@@ -16,6 +16,13 @@ from raymm.sweep.environment import environment
 from raymm.tasks.paper import MARK
 from raymm.tasks.result import TaskResult, TaskTable
 
+REPEATED = (
+    "Tiny ImageNet has one caption for all images of a class, so a batch holds samples with the same "
+    "caption, which plain InfoNCE would push apart. CBMF's soft targets (eq. 5) see that their texts "
+    "are alike: the target of such a pair is exp(-(1 - s) / (2 tau)) of the sample's own, with s the "
+    "cosine of the two images."
+)
+"""What has to be known of captions that repeat."""
 LONGEST_SHOWN = 30
 """Rows of a table that the report shows; longer ones are in their file."""
 
@@ -57,6 +64,8 @@ def write(folder: Path, steps: Sequence[Step], command: str) -> None:
         'Columns that begin with "paper:" are the paper\'s own figures, with other encoders and other '
         "training data: a reference, not a reproduction.",
     ]
+    if any(each.name.startswith("images") for each in steps):
+        parts.append(REPEATED)
     for each in steps:
         parts.append(f"## {each.name}")
         for table in each.result.tables:

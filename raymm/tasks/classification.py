@@ -26,6 +26,7 @@ from raymm.tasks.model import TaskModel, only
 from raymm.tasks.paper import TABLE_V, TABLE_VI, Columns
 from raymm.tasks.parts import Parts, only_label, parts
 from raymm.tasks.result import TaskResult, TaskTable, compared
+from raymm.tasks.rows import pooled
 from raymm.training.saved import SavedModel
 
 Codes = NDArray[np.int64]
@@ -61,15 +62,11 @@ def linear_classification(
     item, (modality, *_) = only(pairs, "image").name, model.modalities("image")
     seen = model.embedded(pairs, item, "image")
     images = _images(pairs, seen.ids)
-    found = {}
-    alone = model.encoders[modality].name
-    for title, vectors in ((model.name, seen.model), (f"{alone} alone", seen.alone[modality])):
-        features = _standardised(vectors, images.parts.train)
-        by_part = {name: features[getattr(images.parts, name)] for name in images.labels}
-        torch.manual_seed(chosen.seed)
-        module = nn.Linear(features.shape[1], len(images.classes))
-        with model.track(f"linear classifier on {title}", chosen.epochs) as advance:
-            found[title] = train_classifier(module, _rows(by_part), images.labels, chosen, advance)
+    alone = f"{model.encoders[modality].name} alone"
+    found = {
+        model.name: _linear(model, model.name, seen.model, images, chosen),
+        alone: _linear(model, alone, seen.alone[modality], images, chosen),
+    }
     return _result("linear", pairs.name, model.name, found, images, ("V", TABLE_V))
 
 
@@ -108,9 +105,26 @@ def fine_tuning(
             chosen,
             advance,
         )
-    return _result(
-        "fine-tune", pairs.name, model.name, {model.name: found}, images, ("VI", TABLE_VI)
-    )
+    alone = f"{model.encoders[modality].name} alone, linear"
+    linear = _linear(model, alone, pooled(vectors.modalities[0]), images, chosen)
+    both = {model.name: found, alone: linear}
+    return _result("fine-tune", pairs.name, model.name, both, images, ("VI", TABLE_VI))
+
+
+def _linear(
+    model: TaskModel,
+    title: str,
+    vectors: NDArray[np.float32],
+    images: _Images,
+    settings: ClassifierSettings,
+) -> Classified:
+    """A linear classifier on (n, d) vectors of all images of a set."""
+    features = _standardised(vectors, images.parts.train)
+    by_part = {name: features[getattr(images.parts, name)] for name in images.labels}
+    torch.manual_seed(settings.seed)
+    module = nn.Linear(features.shape[1], len(images.classes))
+    with model.track(f"linear classifier on {title}", settings.epochs) as advance:
+        return train_classifier(module, _rows(by_part), images.labels, settings, advance)
 
 
 class FineTuned(nn.Module):

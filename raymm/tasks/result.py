@@ -13,7 +13,7 @@ from rich.text import Text
 from raymm.tasks.paper import MARK, Columns
 
 PER_CENT = 100.0
-MOST_ROWS = 20
+MOST_ROWS = 10
 """Rows of a table that a terminal shows; of a longer one some, evenly spread. Files have them all."""
 
 
@@ -103,7 +103,7 @@ def _table(table: TaskTable) -> Table:
     shown.add_column("", no_wrap=True)
     for name in frame.columns:
         style = "dim" if str(name).startswith(MARK) else "none"
-        shown.add_column(str(name), justify="right", style=style)
+        shown.add_column(str(name), justify="right", style=style, overflow="fold", min_width=6)
     for row, values in zip(frame.index, frame.to_numpy(), strict=True):
         shown.add_row(_figure(row), *(_figure(value) for value in values))
     return shown

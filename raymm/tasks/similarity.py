@@ -6,7 +6,7 @@ encoders alone, and all of them together: the mean of their cosines, which needs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -104,9 +104,7 @@ def graded_similarity(model: TaskModel, pairs: Pairs) -> TaskResult:
         found[model.name],
         (
             TaskTable("similarity", f"Graded similarity of {pairs.name}, x 100 (figure 3)", table),
-            TaskTable(
-                "curve", "Accuracy at each tolerance, per cent", _curves(similarities, scores)
-            ),
+            *_curves(similarities, scores),
         ),
         (
             f"{len(scores):,} pairs scored ({cut.how}). within_mean: mean accuracy over 100 "
@@ -130,11 +128,13 @@ def _similarities(model: TaskModel, pairs: Pairs) -> dict[str, Cosines]:
     return {**alone, **together, model.name: cosines(one.model, two.model)}
 
 
-def _curves(similarities: Mapping[str, Cosines], scores: NDArray[np.float64]) -> pd.DataFrame:
-    """A row for each tolerance, a column for each model and class."""
-    columns = {}
-    for name, cosine in similarities.items():
-        curve = tolerance_curve(cosine, scores)
-        for code, accuracy in zip(SIMILARITY_CLASSES, curve.accuracy, strict=True):
-            columns[f"{name} {code}"] = PER_CENT * accuracy
-    return pd.DataFrame(columns, index=pd.Index(TOLERANCES, name="tolerance"))
+def _curves(
+    similarities: Mapping[str, Cosines], scores: NDArray[np.float64]
+) -> Iterator[TaskTable]:
+    """A table for each class of scores: a row for each tolerance, a column for each model."""
+    curves = {name: tolerance_curve(cosine, scores) for name, cosine in similarities.items()}
+    for place, code in enumerate(SIMILARITY_CLASSES):
+        columns = {name: PER_CENT * curve.accuracy[place] for name, curve in curves.items()}
+        frame = pd.DataFrame(columns, index=pd.Index(TOLERANCES, name="tolerance"))
+        title = f"Accuracy at each tolerance, scores {code}, per cent (figure 3)"
+        yield TaskTable(f"curve-{code}", title, frame)

@@ -16,6 +16,7 @@ from raymm.encoders.base import Encoder
 from raymm.errors import ConfigError, DataError
 from raymm.metrics.matching import match_ranks
 from raymm.metrics.retrieval import recall_at
+from raymm.metrics.similarity import SIMILARITY_CLASSES
 from raymm.tasks.classifier import ClassifierSettings
 from raymm.tasks.model import TaskModel
 from raymm.tasks.result import TaskTable
@@ -98,6 +99,8 @@ def test_fine_tuning_starts_from_the_model_and_leaves_the_saved_one_alone(
     result = run_task("fine-tune", images, squares(300, seed=8), QUICK)
     assert result.metrics["fine_tune/test_accuracy"] > 0.9
     assert list(result.curves["fine_tune/val_accuracy"]) == [10, 20]
+    (table,) = result.tables
+    assert shown(table, "test, last epoch", "tiny-image alone, linear") > 90
     assert all(torch.equal(t, before[n]) for n, t in images.saved.model.state_dict().items())
     assert not images.saved.model.training
 
@@ -157,10 +160,11 @@ def test_the_paper_stands_beside_its_own_sets(texts: TaskModel) -> None:
 def test_graded_similarity_follows_the_words_in_common(texts: TaskModel) -> None:
     result = run_task("similarity", texts, sentences(300, graded=True))
     assert result.metrics["similarity/spearman"] > 0.8
-    summary, curve = result.tables
-    assert curve.frame.shape == (100, 4 * 5)
-    last = float(curve.frame["CBMF 4-5"].iloc[-1])
-    assert 0 < float(curve.frame["CBMF 4-5"].iloc[0]) <= last <= 100
+    summary, *curves = result.tables
+    assert [table.name for table in curves] == [f"curve-{c}" for c in SIMILARITY_CLASSES]
+    for curve in curves:
+        assert curve.frame.shape == (100, 4)
+        assert 0 <= float(curve.frame["CBMF"].iloc[0]) <= float(curve.frame["CBMF"].iloc[-1]) <= 100
     assert shown(summary, "spearman", "CBMF") == pytest.approx(
         100 * result.metrics["similarity/spearman"]
     )
