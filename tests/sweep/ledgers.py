@@ -39,6 +39,9 @@ def result(of: Cell, status: Any = "finished", reason: str = "") -> CellResult:
 
 
 def runs(uri: str, kind: str) -> list[Run]:
+    """Runs of a kind. MLflow keeps a store for each address, so a relative one is made absolute."""
+    if uri.startswith("sqlite:///"):
+        uri = f"sqlite:///{Path(uri.removeprefix('sqlite:///')).absolute()}"
     client = MlflowClient(uri)
     ids = [experiment.experiment_id for experiment in client.search_experiments()]
     return list(client.search_runs(ids, f"tags.`raymm.kind` = '{kind}'"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -42,6 +43,17 @@ def test_ctrl_c_still_says_what_running_cells_do(capfd: pytest.CaptureFixture[st
     assert "running cells finish their epoch" in capfd.readouterr().err
 
 
+@pytest.fixture
+def nobody_listens() -> Iterator[None]:
+    """Signals as a new process has them: what ran here before may have left handlers of its own."""
+    usual = {signal.SIGINT: signal.default_int_handler, BROKEN_DOWN: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("nobody_listens")
 def test_where_nobody_listens_for_it_the_wait_ends_as_by_ctrl_c() -> None:
     with pytest.raises(KeyboardInterrupt):
         wait_until_interrupted()
