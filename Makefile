@@ -2,7 +2,7 @@
 # make sweep-cbmf       embed the built-in emoji pairs and compare CBMF's fusion operations on them
 # make search           search temperature and learning rate for each model and sparsity, on the built-in data
 # make test             run the tests
-# make test-faults      those that lose nodes, drivers and heads (minutes)
+# make test-faults      those that lose nodes, drivers and heads, and other slow ones (minutes)
 # make lint             ruff and mypy
 # make bench            measure, and write benchmarks/results.json (minutes; on a quiet machine)
 #
@@ -30,7 +30,7 @@ test: $(FULL)
 	$(BIN)/python -m pytest $(ARGS)
 
 test-faults: $(FULL)
-	$(BIN)/python -m pytest -m slow tests/faults $(ARGS)
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 bench: $(FULL)
 	$(BIN)/python -m benchmarks $(ARGS)

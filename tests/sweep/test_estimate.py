@@ -87,8 +87,8 @@ def measure(config: CellConfig, folder: str, told: Any) -> None:
     "config",
     [
         cell("mca", 0.0, 256, width=64, depth=3),
-        cell("zorro", 0.6, 512, width=64, depth=2),
-        cell("eao", 0.4, 256, width=48, depth=2),
+        pytest.param(cell("zorro", 0.6, 512, width=64, depth=2), marks=pytest.mark.slow),
+        pytest.param(cell("eao", 0.4, 256, width=48, depth=2), marks=pytest.mark.slow),
         cell("cbmf", 0.0, 512, width=256),
     ],
     ids=lambda config: config.model.name,
