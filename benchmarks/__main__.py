@@ -70,8 +70,7 @@ def verdict(met: bool) -> str:
 def step_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The training step's figures against its goals."""
     text = [
-        "| step | seconds | over ideal (goal 1.25) | against dense | against published, without / "
-        "with the file it writes | "
+        "| step | seconds | over ideal (goal 1.25) | against dense | against published | "
         "memory, GiB: ours / dense / published | goal (speed, memory, dense) |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -88,10 +87,8 @@ def step_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             cells += ["not run", f"{row['gib']:.2f} / {row['dense_gib']:.2f} / -"]
         else:
             less = row["published_gib"] / row["gib"]
-            as_is = row.get("times_published_with_its_file")
-            with_file = "not run" if as_is is None else f"{as_is:.1f} x, {verdict(as_is >= faster)}"
             cells += [
-                f"{published:.1f} x, {verdict(published >= faster)} / {with_file}",
+                f"{published:.1f} x, {verdict(published >= faster)}",
                 f"{row['gib']:.2f} / {row['dense_gib']:.2f} / {row['published_gib']:.2f}: "
                 f"{less:.1f} x less, {verdict(less >= leaner)}",
             ]

@@ -11,13 +11,11 @@ machine's measured matrix-product rate, and the largest difference from the publ
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,8 +41,6 @@ GOALS = {
     ("eao", 0.8): (20, 8, 6),
 }
 MOST_OF_IDEAL = 1.25
-AS_PUBLISHED = "published with its file"
-PUBLISHED = ("published", AS_PUBLISHED)
 
 
 def our_step(name: ModelName, published: bool) -> Step:
@@ -69,9 +65,9 @@ def runner(
     torch.manual_seed(0)
     step = our_step(name, published=False)
     batch = full_batch(SAMPLES, sparsity, seed=0)
-    if kind in PUBLISHED:
+    if kind == "published":
         assert checkout is not None
-        theirs = Published(checkout, step, SAMPLES, writes_file=kind == AS_PUBLISHED)
+        theirs = Published(checkout, step, SAMPLES)
         padded = theirs.padded(batch)
         module: torch.nn.Module = theirs
         loss = lambda: theirs(padded)  # noqa: E731
@@ -132,16 +128,15 @@ class Child:
 def serve(kind: str, name: ModelName, sparsity: float, checkout: Path | None) -> None:
     """What a child does: a step for each line it reads."""
     torch.set_num_threads(2)
-    if kind not in PUBLISHED:
+    if kind != "published":
         keep_freed_memory()  # as training does; the published code runs as it was published
     run = runner(kind, name, sparsity, checkout)
     reset_peak_memory(CPU)
     before = peak_memory_gib(CPU)
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for _ in sys.stdin:
-            start = time.perf_counter()
-            run()
-            print(time.perf_counter() - start, peak_memory_gib(CPU) - before, flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run()
+        print(time.perf_counter() - start, peak_memory_gib(CPU) - before, flush=True)
 
 
 @dataclasses.dataclass
@@ -218,8 +213,6 @@ def measure(
     if checkout is not None:
         published = compare("published", name, sparsity, checkout, turns)
         row["times_published"] = published.times
-        as_is = compare(AS_PUBLISHED, name, sparsity, checkout, turns)
-        row["times_published_with_its_file"] = as_is.times
         row["published_gib"] = published.their_gib
         row["difference"] = difference(name, sparsity, checkout)
     return row

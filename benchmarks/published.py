@@ -1,9 +1,9 @@
 """The paper's published code, from a checkout of github.com/josiahbjorgaard/mca-paper, as a rival.
 
 Nothing of it is in this repository. Three of its imports are stood in for: its data set reader (not
-needed here), torchmultimodal's contrastive loss (written from its formula below), and, unless it is to
-run as it was published, `torch.save`: a line left in its attention writes the mask to a file of the
-current folder at every call, hundreds of megabytes at the papers' shapes.
+needed here), torchmultimodal's contrastive loss (written from its formula below), and `torch.save`: a
+line left in its attention writes the mask to a file of the current folder at every call, hundreds of
+megabytes at the papers' shapes.
 """
 
 from __future__ import annotations
@@ -46,11 +46,8 @@ class InfoNCE(nn.Module):
         return (F.cross_entropy(rows, labels) + F.cross_entropy(columns, labels)) / 2
 
 
-def load(checkout: Path, writes_file: bool) -> Any:
+def load(checkout: Path) -> Any:
     """The checkout's `model` module.
-
-    Args:
-        writes_file: leave the line that writes a file at every call of attention as it is.
 
     Raises:
         FileNotFoundError: there is no model.py in the folder.
@@ -70,8 +67,6 @@ def load(checkout: Path, writes_file: bool) -> Any:
     sys.path.insert(0, str(checkout))
     import model  # type: ignore[import-not-found]
 
-    if writes_file:
-        return model
     no_file = types.SimpleNamespace(**{**vars(torch), "save": lambda *_: None})
     model.torch = no_file
     return model
@@ -83,14 +78,12 @@ class Published(nn.Module):
     Column embeddings must be of norm 1 or less: the published code caps them there.
     """
 
-    def __init__(
-        self, checkout: Path, step: Step, batch_size: int, writes_file: bool = False
-    ) -> None:
+    def __init__(self, checkout: Path, step: Step, batch_size: int) -> None:
         super().__init__()
         ours = step.model
         name = ours.config.name
         eao = name == "eao"
-        module = load(checkout, writes_file)
+        module = load(checkout)
         settings = {
             "encoder_configs": {
                 key: {
