@@ -104,6 +104,19 @@ def measure(
     return row
 
 
+def line(row: dict[str, float]) -> str:
+    """A measurement's figures for the screen; what did not fit the device's memory says so."""
+    text, theirs = f"{'out of memory':>38}", f"{'out of memory':>22}"
+    if "ragged_ms" in row:
+        text = f"{row['ragged_ms']:8.2f} {row['tokens'] / row['ragged_ms'] * 1e3:10.3g} "
+        text += f"{row['ragged_mfu']:5.2f} {row['ragged_gib']:6.2f}"
+    if "dense_ms" in row:
+        theirs = f"{row['dense_ms']:8.2f} {row['dense_gib']:6.2f}"
+        if "ragged_ms" in row:
+            theirs += f" {row['dense_ms'] / row['ragged_ms']:6.2f}"
+    return f"{text} | {theirs}"
+
+
 def main() -> None:
     """Check, then time every model and sparsity."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -129,13 +142,7 @@ def main() -> None:
                 row = measure(name, sparsity, samples, rate, options.repeats)
                 row_all = {"model": name, "sparsity": sparsity, "samples": samples, **row}
                 result["rows"].append(row_all)
-                text = f"{name:6} {sparsity:4.1f} {samples:5} {row['ragged_ms']:8.2f} "
-                text += f"{row['tokens'] / row['ragged_ms'] * 1e3:10.3g} {row['ragged_mfu']:5.2f} "
-                text += f"{row['ragged_gib']:6.2f} | "
-                if "dense_ms" in row:
-                    ratio = row["dense_ms"] / row["ragged_ms"]
-                    text += f"{row['dense_ms']:8.2f} {row['dense_gib']:6.2f} {ratio:6.2f}"
-                print(text, flush=True)
+                print(f"{name:6} {sparsity:4.1f} {samples:5} {line(row)}", flush=True)
     print(f"{time.perf_counter() - started:.0f} s in all")
     if options.out:
         options.out.write_text(json.dumps(result, indent=1))
