@@ -1,0 +1,73 @@
+"""The images' files, the compose file, and what a submitted job takes along."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+from ray._private.runtime_env import packaging
+
+ROOT = Path(__file__).parent.parent.parent
+CLUSTER = ROOT / "cluster"
+MOST_MIB = 20
+"""What is uploaded goes to every node."""
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "mlflow/Dockerfile"])
+def test_hadolint_has_nothing_to_say(name: str) -> None:
+    command = [str(Path(sys.executable).parent / "hadolint"), str(CLUSTER / name)]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def pinned(package: str) -> str:
+    found = re.search(rf"^{package}==(\S+)", (ROOT / "constraints.txt").read_text(), re.M)
+    assert found is not None
+    return found[1]
+
+
+def test_the_image_has_the_ray_and_the_packages_that_are_tested() -> None:
+    dockerfile = (CLUSTER / "Dockerfile").read_text()
+    assert f"FROM rayproject/ray:{ray.__version__}-py311-gpu\n" in dockerfile
+    assert pinned("ray") == ray.__version__
+    assert "-c constraints.txt" in dockerfile
+
+
+def test_the_server_is_the_mlflow_that_is_tested() -> None:
+    for name in ("Dockerfile", "compose.yaml", "kubernetes.yaml"):
+        assert pinned("mlflow") in (CLUSTER / "mlflow" / name).read_text(), name
+
+
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((CLUSTER / "mlflow/compose.yaml").read_text())
+    return loaded
+
+
+def test_the_server_is_closed_and_its_secrets_are_asked_for() -> None:
+    services = compose()["services"]
+    assert services["mlflow"]["ports"] == ["127.0.0.1:5000:5000"]
+    assert "ports" not in services["database"]
+    for service in services.values():
+        for name, value in service["environment"].items():
+            if "PASSWORD" in name or "SECRET" in name:
+                assert value.startswith("${") and ":?" in value, name
+    assert "basic-auth" in (CLUSTER / "mlflow/server.sh").read_text()
+
+
+def test_what_a_job_takes_along_is_small_and_whole(tmp_path: Path) -> None:
+    made = tmp_path / "package.zip"
+    packaging.create_package(str(ROOT), made, include_gitignore=True, excludes=[])
+    names = zipfile.ZipFile(made).namelist()
+    assert not any(name.startswith(".") and "/" in name for name in names)  # environments, caches
+    tops = {name.split("/")[0] for name in names}
+    assert {"raymm", "sweeps", "cluster", "pyproject.toml"} <= tops
+    assert not tops & {".git", ".venv", "tests", "benchmarks", "results", "mlruns", "storage"}
+    assert "cluster/prices.toml" in names and "sweeps/sparsity_grid.py" in names
+    assert made.stat().st_size < MOST_MIB * 2**20
