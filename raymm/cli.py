@@ -10,6 +10,7 @@ from rich.text import Text
 from tyro.extras import SubcommandApp
 
 from raymm.cli_data import data_app
+from raymm.cli_doctor import doctor
 from raymm.cli_embed import embed
 from raymm.cli_evaluate import evaluate
 from raymm.cli_ledger import replay_cell, status
@@ -23,6 +24,7 @@ def app() -> SubcommandApp:
     """All commands."""
     commands = SubcommandApp()
     commands.command(data_app(), name="data", help="Look at data sets, pack and prepare them.")
+    commands.command(name="doctor")(doctor)
     commands.command(name="embed")(embed)
     commands.command(name="evaluate")(evaluate)
     commands.command(name="report")(report)

@@ -21,6 +21,8 @@ LAYER_OF = {
     "api": "cli",
     "cli_data": "cli",
     "cli_embed": "cli",
+    "cli_doctor": "cli",
+    "doctor": "cli",
 }
 """Modules of the package's top that belong to a layer of another name."""
 SOLE_IMPORTERS = {
