@@ -90,7 +90,7 @@ def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console:
     from raymm.sweep.environment import environment
 
     with weighing(console, len(results)) as advance:
-        write_report(
+        evidence = write_report(
             results,
             sweep.folder,
             name=sweep.name,
@@ -106,7 +106,7 @@ def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console:
 
         chosen = sweep.settings
         show(sweep, results, console, models=chosen.log_models, register=chosen.register)
-    console.print(summary_table(results))
+    console.print(summary_table(evidence))
     console.print(f"results  {sweep.folder}/report.html", soft_wrap=True, highlight=False)
     status = exit_status(results)
     failed = sum(result.status == "failed" for result in results)
@@ -136,6 +136,10 @@ def conclude_search(search: Search, found: Found, command: str, console: Console
     write_search_report(record, sweep.folder)
     console.print(best_table(found.best, goals))
     status = INTERRUPTED if found.open else SOME_FAILED if found.failed else DONE
+    if status != INTERRUPTED:
+        from raymm.showcase.show import show_search
+
+        show_search(sweep, found.trials, found.best, goals, console)
     conclusion = {
         "results": f"{sweep.folder}/report.html",
         "studies": dashboard_command(search.address),

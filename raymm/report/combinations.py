@@ -20,10 +20,10 @@ FEWEST_SAMPLES = 10
 def combinations_frame(cells: pd.DataFrame, samples: Samples) -> pd.DataFrame:
     """A row per condition, combination of present modalities, and metric: `COMBINATION_COLUMNS`.
 
-    Metrics are those that are means over samples: "probe/accuracy" and "probe/loss", and
-    "rank/median_mean", here the median over samples of the mean rank over the modalities they have
-    as queries. mean and std (ddof 1) are over seeds; "test_samples" is the mean count of a seed.
-    Combinations of fewer than `FEWEST_SAMPLES` samples in all are left out.
+    Metrics are those that a few samples can tell: "probe/accuracy", "probe/loss" and
+    "rank/median_mean" (among the gallery of the whole test split). mean and std (ddof 1) are over
+    seeds; "test_samples" is the mean count of a seed. Combinations of fewer than
+    `FEWEST_SAMPLES` samples in all are left out.
     """
     rows: list[tuple[object, ...]] = []
     usable = cells[(cells["status"] == "finished") & cells["cell_key"].isin(samples.keys())]
@@ -59,16 +59,17 @@ def combination_names(samples: pd.DataFrame) -> pd.Series:
 
 def _of_cell(samples: pd.DataFrame) -> dict[str, tuple[int, dict[str, float]]]:
     """Count and metrics of each combination."""
-    figures = pd.DataFrame(dict(_figures(samples)))
-    found = {}
-    for name, rows in figures.groupby(combination_names(samples), sort=False):
-        values = {
-            str(metric): float(column.median() if metric == "rank/median_mean" else column.mean())
-            for metric, column in rows.items()
-            if column.notna().any()
-        }
-        found[str(name)] = (len(rows), values)
-    return found
+    names = combination_names(samples)
+    figures = pd.DataFrame(dict(_figures(samples)), index=samples.index)
+    table = figures.groupby(names, sort=False).mean()
+    # As the metric of that name: the median of each modality's queries, then the mean.
+    ranks = samples[[f"rank/{name}" for name in samples.attrs["modalities"]]]
+    table["rank/median_mean"] = ranks.groupby(names, sort=False).median().mean(axis=1)
+    counts = {str(name): int(count) for name, count in names.value_counts().items()}
+    return {
+        str(name): (counts[str(name)], {str(k): float(v) for k, v in row.dropna().items()})
+        for name, row in table.iterrows()
+    }
 
 
 def _figures(samples: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
@@ -80,8 +81,6 @@ def _figures(samples: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
         yield "probe/accuracy", right.where(samples["label"] >= 0)
     if "probe/loss" in samples:
         yield "probe/loss", samples["probe/loss"]
-    ranks = [f"rank/{name}" for name in samples.attrs["modalities"]]
-    yield "rank/median_mean", samples[ranks].mean(axis=1)
 
 
 def _place(combination: str) -> tuple[int, str]:

@@ -22,21 +22,27 @@ COMPARISON_COLUMNS = (
 def curve_heights(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A metric's mean over sparsities (area under its curve / width), a row per model and seed.
 
-    A seed counts only if it has the metric at every sparsity of its data set in `cells`: curves
-    over different sparsities have no common measure.
+    A seed counts only if it has the metric at every sparsity of its data set at which any finished
+    cell has it: curves over different sparsities have no common measure, and a
+    sparsity at which everything failed is nobody's loss.
 
     Returns:
         Columns dataset, model, `PAIRED_BY`, and the metric.
     """
     rows = []
     for dataset, of_dataset in cells.groupby("dataset", sort=False):
-        sparsities = of_dataset["sparsity"].nunique()
-        usable = of_dataset[of_dataset["status"] == "finished"].dropna(subset=[metric])
+        usable = with_metric(of_dataset, metric)
+        sparsities = usable["sparsity"].nunique()
         for place, curve in usable.groupby(["model", *PAIRED_BY], sort=False):
             if len(curve) == sparsities > 1:
                 height = mean_height(curve["sparsity"].to_list(), curve[metric].to_list())
                 rows.append((dataset, *cast(tuple[str, int, int, int], place), height))
     return pd.DataFrame(rows, columns=["dataset", "model", *PAIRED_BY, metric])
+
+
+def with_metric(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The finished cells that have a metric."""
+    return cells[cells["status"] == "finished"].dropna(subset=[metric])
 
 
 def comparisons_frame(cells: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

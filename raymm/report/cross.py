@@ -25,7 +25,7 @@ def read_cross(folder: Path) -> pd.DataFrame | None:
     if not file.exists():
         return None
     try:
-        frame = pd.read_csv(file)
+        frame = pd.read_csv(file, dtype={"cell_key": str})
     except (OSError, ValueError) as error:
         raise SweepError(f"{file} cannot be read: {error}. Remove it, or make it again.") from error
     missing = [name for name in CROSS_COLUMNS if name not in frame]

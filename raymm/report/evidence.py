@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,8 +10,8 @@ import pandas as pd
 
 from raymm.report.combinations import combinations_frame
 from raymm.report.comparisons import comparisons_frame
-from raymm.report.markdown import MAIN_METRICS
-from raymm.report.names import model_place
+from raymm.report.grids import Grid, curve_means
+from raymm.report.names import MAIN_METRICS, model_place
 from raymm.report.record import SweepRecord
 from raymm.report.sample_tests import bootstrap_frame
 from raymm.report.verdicts import Verdicts
@@ -44,6 +45,17 @@ class Evidence:
         """The cells of a data set."""
         cells = self.record.cells
         return cells[cells["dataset"] == dataset]
+
+    def leader(self, dataset: str, grid: Grid, sparsity: float) -> str | None:
+        """The model whose lead over all others that have the metric holds; None if there is none.
+
+        Args:
+            sparsity: one of the grid's, or `raymm.report.verdicts.WHOLE_CURVE`.
+        """
+        there = [model for model in grid.models if (model, sparsity) in grid.entries]
+        if math.isnan(sparsity):
+            there = list(curve_means(self.of(dataset), grid.metric))
+        return self.verdicts.leader(dataset, grid.metric, sparsity, there)
 
 
 def weigh(record: SweepRecord, advance: Callable[[int], None] = lambda cells: None) -> Evidence:

@@ -71,7 +71,7 @@ def read_folder(folder: Path) -> SweepRecord | None:
 def _read_cells(file: Path) -> pd.DataFrame:
     texts = {"dataset": str, "model": str, "cell_key": str, "status": str, "reason": str}
     try:
-        cells = pd.read_csv(file, dtype=texts, keep_default_na=True)
+        cells = pd.read_csv(file, dtype=texts)
     except (OSError, ValueError) as error:
         raise SweepError(
             f"{file} cannot be read: {error}. Run the sweep's command again."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from raymm.report.comparisons import curve_heights
 from raymm.report.names import better, model_place, number
 from raymm.report.statistics import mean_std
 from raymm.report.tables import conditions
@@ -74,3 +75,10 @@ def seeds_of(cells: pd.DataFrame) -> tuple[int, int]:
     """Fewest and most finished seeds of the conditions in `cells`; (0, 0) if none is finished."""
     counts = [len(rows) for *_, rows in conditions(cells)]
     return min(counts, default=0), max(counts, default=0)
+
+
+def curve_means(cells: pd.DataFrame, metric: str) -> dict[str, Entry]:
+    """Mean over sparsities per model, of the seeds with whole curves, for one data set's cells."""
+    heights = curve_heights(cells, metric)
+    by_model = {str(model): rows[metric].to_list() for model, rows in heights.groupby("model")}
+    return {model: Entry(*mean_std(values), len(values)) for model, values in by_model.items()}

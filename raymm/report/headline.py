@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import pandas as pd
 
-from raymm.report.comparisons import comparisons_frame, curve_heights
-from raymm.report.grids import Entry, Grid, metric_grid, seeds_of
+from raymm.report.evidence import Evidence
+from raymm.report.grids import Grid, curve_means, metric_grid, seeds_of
 from raymm.report.names import (
-    MAIN_PROBES,
+    HEADLINE_METRICS,
     better,
     directed_label,
     listed,
     model_label,
     number,
 )
-from raymm.report.statistics import FEWEST_SEEDS, mean_std
-
-HEADLINE_METRICS = (*MAIN_PROBES, "rank/median_mean")
-SIGNIFICANT = 0.05
+from raymm.report.statistics import FEWEST_SEEDS
 
 
-def headline(cells: pd.DataFrame) -> list[str]:
-    """Paragraphs in Markdown, for each data set and headline metric one, then on certainty.
+def verdicts(evidence: Evidence) -> list[str]:
+    """Paragraphs in Markdown: which model wins, by tests over seeds and over test samples."""
+    return [
+        sentence
+        for dataset in evidence.datasets
+        for metric in HEADLINE_METRICS
+        if (grid := metric_grid(evidence.of(dataset), dataset, metric)) is not None
+        for sentence in (_winner(evidence, dataset, grid), _where(evidence, dataset, grid))
+        if sentence
+    ]
+
+
+def best_means(cells: pd.DataFrame) -> list[str]:
+    """Paragraphs in Markdown on what was seen, tested or not, and on what tests speak of.
 
     Args:
         cells: as of `raymm.report.tables.cells_frame`.
@@ -35,17 +44,47 @@ def headline(cells: pd.DataFrame) -> list[str]:
             grid = metric_grid(cells, dataset, metric)
             if grid is not None:
                 of_dataset = cells[cells["dataset"] == dataset]
-                parts = [_leaders(grid), _curves(of_dataset, metric), _tests(of_dataset, metric)]
-                text = " ".join(part for part in parts if part)
+                text = " ".join(
+                    part for part in (_leaders(grid), _curves(of_dataset, metric)) if part
+                )
                 lines.append(f"**{dataset}, {directed_label(metric)}.** {text}")
     return [*lines, _certainty(fewest, most)]
 
 
-def curve_means(cells: pd.DataFrame, metric: str) -> dict[str, Entry]:
-    """Mean over sparsities per model, of the seeds with whole curves, for one data set's cells."""
-    heights = curve_heights(cells, metric)
-    by_model = {str(model): rows[metric].to_list() for model, rows in heights.groupby("model")}
-    return {model: Entry(*mean_std(values), len(values)) for model, values in by_model.items()}
+def _winner(evidence: Evidence, dataset: str, grid: Grid) -> str:
+    """Which model wins over the whole curve, or at the only sparsity there is."""
+    metric, cells = grid.metric, evidence.of(dataset)
+    if len(grid.sparsities) > 1:
+        best = {model: entry.mean for model, entry in curve_means(cells, metric).items()}
+    else:
+        only = grid.sparsities[0]
+        best = {model: grid.entries[model, only].mean for model in grid.best(only)}
+    order = sorted(best, key=lambda m: best[m], reverse=better(metric) == "higher")
+    ranked = {model: best[model] for model in order}
+    sentence = evidence.verdicts.sentence(dataset, metric, ranked, grid.sparsities)
+    lacking = [model_label(model) for model in grid.models if model not in best]
+    if sentence and lacking:
+        has = "has" if len(lacking) == 1 else "have"
+        sentence += (
+            f" Left out: {listed(lacking)}, which {has} no seed with a finished cell at every "
+            "sparsity."
+        )
+    return sentence
+
+
+def _where(evidence: Evidence, dataset: str, grid: Grid) -> str:
+    """At which single sparsities a lead over all others holds."""
+    if len(grid.sparsities) < 2 or len(grid.models) < 2:
+        return ""
+    leads: dict[str, list[str]] = {}
+    for sparsity in grid.sparsities:
+        leader = evidence.leader(dataset, grid, sparsity)
+        if leader is not None:
+            leads.setdefault(leader, []).append(f"{sparsity:g}")
+    if not leads:
+        return ""
+    said = "; ".join(f"{model_label(model)} at S = {listed(at)}" for model, at in leads.items())
+    return f"At single sparsities a lead over all other models holds for {said}."
 
 
 def _leaders(grid: Grid) -> str:
@@ -84,28 +123,6 @@ def _curves(cells: pd.DataFrame, metric: str) -> str:
     return f"Mean over sparsities: {values}."
 
 
-def _tests(cells: pd.DataFrame, metric: str) -> str:
-    compared = comparisons_frame(cells, [metric])
-    tested = compared[(compared["over"] == "curve") & compared["p_holm"].notna()]
-    if tested.empty:
-        return ""
-    sentences = []
-    for row in tested[tested["p_holm"] < SIGNIFICANT].to_dict("records"):
-        a_ahead = (row["difference"] > 0) == (better(metric) == "higher")
-        ahead, behind = ("model_a", "model_b") if a_ahead else ("model_b", "model_a")
-        sizes = sorted(abs(row[bound]) for bound in ("ci_low", "ci_high"))
-        sentences.append(
-            f"{model_label(row[ahead])} is ahead of {model_label(row[behind])} by "
-            f"{number(abs(row['difference']))} (95 % interval {number(sizes[0])} to "
-            f"{number(sizes[1])}, p = {row['p_holm']:.2g} after Holm's correction, "
-            f"{row['n']} seeds)."
-        )
-    if not sentences:
-        return "Paired by seed, no two models can be told apart."
-    rest = len(compared[compared["over"] == "curve"]) - len(sentences)
-    return " ".join([*sentences, "No other two models can be told apart."][: None if rest else -1])
-
-
 def _certainty(fewest: int, most: int) -> str:
     seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'s' * (most > 1)}"
     if most < FEWEST_SEEDS:
@@ -115,5 +132,6 @@ def _certainty(fewest: int, most: int) -> str:
         )
     return (
         f"Each condition has {seeds}. Tests are paired by seed on the same data, split and mask; "
-        "they speak of other seeds, not of other data."
+        "they speak of other seeds and, where cells kept their samples, of other test samples; not of "
+        "other data."
     )

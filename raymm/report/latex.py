@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raymm.report.evidence import Evidence
-from raymm.report.grids import Entry, Grid, metric_grid
-from raymm.report.headline import curve_means
-from raymm.report.markdown import MAIN_METRICS
-from raymm.report.names import directed_label, model_label, number
+from raymm.report.grids import Entry, Grid, curve_means, metric_grid
+from raymm.report.names import MAIN_METRICS, directed_label, model_label, number
 from raymm.report.verdicts import WHOLE_CURVE
 
 SPECIAL = {
@@ -57,11 +55,10 @@ def _rows(evidence: Evidence, dataset: str, grid: Grid, curve: bool) -> Iterator
     for model in grid.models:
         row = [escaped(model_label(model))]
         for sparsity in grid.sparsities:
-            there = [name for name in grid.models if (name, sparsity) in grid.entries]
-            leader = evidence.verdicts.leader(dataset, grid.metric, sparsity, there)
+            leader = evidence.leader(dataset, grid, sparsity)
             row.append(_entry(grid.entries.get((model, sparsity)), leader == model))
         if curve:
-            leader = evidence.verdicts.leader(dataset, grid.metric, WHOLE_CURVE, list(heights))
+            leader = evidence.leader(dataset, grid, WHOLE_CURVE)
             row.append(_entry(heights.get(model), leader == model))
         yield row
 

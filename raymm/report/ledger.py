@@ -11,6 +11,8 @@ from raymm.errors import ConfigError
 from raymm.report.record import SweepRecord, record_of
 from raymm.sweep.cells import Cell, CellResult, Status
 from raymm.sweep.tags import (
+    ACCELERATOR,
+    CPUS,
     CURVE,
     DATASET,
     KEY,
@@ -19,11 +21,14 @@ from raymm.sweep.tags import (
     PART_OF,
     STORAGE,
     SWEEP,
+    WORKERS,
     config_of,
     result_of,
 )
 from raymm.tracking import RunRecord, Store
 
+TRAINED_ON = {"gpu": ACCELERATOR, "workers_per_cell": WORKERS, "cpus_per_worker": CPUS}
+"""Settings that decide no number and so are no parameters of a sweep, by the tag that has them."""
 LOSSES = ("loss/train", "loss/val")
 """Of a curve, what a report shows; asking for all would take a call for each metric and cell."""
 
@@ -60,7 +65,9 @@ def read_ledger(name: str, tracking_uri: str | None) -> SweepRecord | None:
             f"which changes their numbers by rounding alone: {', '.join(sorted(in_parts)[:5])}."
         )
     parents = store.runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
-    settings: Mapping[str, str] = parents[0].params if parents else {}
+    settings = dict(parents[0].params) if parents else {}
+    on = runs[0].tags
+    settings |= {setting: on[tag] for setting, tag in TRAINED_ON.items() if tag in on}
     folder = runs[0].tags.get(STORAGE, "")
     record = record_of(
         results,

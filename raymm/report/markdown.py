@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from raymm.report.grids import metric_grid
-from raymm.report.headline import HEADLINE_METRICS, curve_means, headline
-from raymm.report.names import better, directed_label, metric_label, model_label, number
-
-MAIN_METRICS = (
-    "probe/auprc",
-    "probe/pearson",
-    "probe/accuracy",
-    "probe/loss",
-    "rank/median_mean",
-    "recall/at_1_mean",
-    "recall/at_5_mean",
-    "recall/at_10_mean",
-    "uniformity/fusion",
-    "uniformity/unimodal_mean",
-    "alignment/mean",
+from raymm.report.evidence import Evidence
+from raymm.report.grids import curve_means, metric_grid
+from raymm.report.headline import best_means, verdicts
+from raymm.report.markdown_table import flat, table
+from raymm.report.names import (
+    HEADLINE_METRICS,
+    MAIN_METRICS,
+    better,
+    directed_label,
+    metric_label,
+    model_label,
+    number,
 )
+from raymm.report.verdicts import WHOLE_CURVE
 
 _SEEDS = "Lines join means over seeds, bars are one standard deviation, short dashes are the seeds."
 CAPTIONS = {
@@ -37,67 +34,70 @@ CAPTIONS = {
 }
 
 
-def report_text(
-    cells: pd.DataFrame,
-    comparisons: pd.DataFrame,
-    figures: Sequence[str],
-    *,
-    name: str,
-    command: str,
-    settings: Mapping[str, object],
-    environment: Mapping[str, str],
-) -> str:
+def report_text(evidence: Evidence, figures: Sequence[str]) -> str:
     """The report in Markdown.
 
     Args:
-        cells: as of `raymm.report.tables.cells_frame`.
-        comparisons: as of `raymm.report.comparisons.comparisons_frame`.
         figures: stems of the figures that were drawn, of `CAPTIONS`.
-        name: of the sweep.
-        command: that made it.
-        settings: of the sweep, nested or flat.
-        environment: versions and machine.
     """
-    parts = [f"# {name}", *headline(cells)]
-    parts += _results(cells)
+    record = evidence.record
+    parts = [f"# {record.name}", *verdicts(evidence), *best_means(record.cells)]
+    parts += _notes(record.notes)
+    parts += _results(evidence)
     parts += _figures(figures)
-    parts += _comparisons(comparisons)
-    parts += _unfinished(cells)
-    parts += ["## How it was made", f"```\n{command}\n```"]
-    parts += ["### Settings", _table(["setting", "value"], flat(settings))]
-    parts += ["### Versions and machine", _table(["what", "which"], environment.items())]
+    parts += _comparisons(evidence)
+    parts += _unfinished(record.cells)
+    parts += ["## How it was made", f"```\n{record.command}\n```"]
+    parts += ["### Settings", table(["setting", "value"], flat(record.settings))]
+    parts += ["### Versions and machine", table(["what", "which"], record.environment.items())]
     return "\n\n".join(parts) + "\n"
 
 
-def _results(cells: pd.DataFrame) -> Iterator[str]:
-    if (cells["status"] == "finished").any():
+def _notes(notes: Sequence[str]) -> Iterator[str]:
+    if notes:
+        yield "## To be known"
+        yield "\n".join(f"- {note}" for note in notes)
+
+
+def _results(evidence: Evidence) -> Iterator[str]:
+    if not evidence.record.finished.empty:
         yield "## Results"
         yield (
-            "Mean ± standard deviation over seeds, on the test split; bold is the best mean. "
+            "Mean ± standard deviation over seeds, on the test split. **Bold** is a best mean whose "
+            "difference to every other model holds, for other seeds (paired t test) and, where cells "
+            "kept their samples, for other test samples (bootstrap), after Holm's correction. "
             '"mean over S" is the area under the metric\'s curve over its width, of the seeds that '
             "have every sparsity. All values with 95 % intervals are in `summary.csv`, each cell's "
             "in `cells.csv`."
         )
-        for dataset in cells["dataset"].unique():
+        for dataset in evidence.datasets:
             yield f"### {dataset}"
-            yield _results_table(cells, dataset)
-            yield from _gallery(cells, dataset)
+            yield _results_table(evidence, dataset)
+            yield from _gallery(evidence.of(dataset), dataset)
 
 
-def _results_table(cells: pd.DataFrame, dataset: str) -> str:
-    rows, sparsities = [], sorted(cells.loc[cells["dataset"] == dataset, "sparsity"].unique())
+def _results_table(evidence: Evidence, dataset: str) -> str:
+    cells, rows = evidence.of(dataset), []
+    sparsities = sorted(cells["sparsity"].unique())
+    curve = len(sparsities) > 1
     for metric in MAIN_METRICS:
         grid = metric_grid(cells, dataset, metric)
         if grid is None:
             continue
-        heights = curve_means(cells[cells["dataset"] == dataset], metric)
+        heights = curve_means(cells, metric)
+        places = (*grid.sparsities, *([WHOLE_CURVE] if curve else []))
+        leaders = [evidence.leader(dataset, grid, place) for place in places]
         for place, model in enumerate(grid.models):
             row = [directed_label(metric) if place == 0 else "", model_label(model)]
-            for sparsity in grid.sparsities:
-                text = str(grid.entries.get((model, sparsity), "-"))
-                row.append(f"**{text}**" if grid.leads(model, sparsity) else text)
-            rows.append([*row, str(heights.get(model, "-"))])
-    return _table(["metric", "model", *(f"S = {s:g}" for s in sparsities), "mean over S"], rows)
+            entries = [grid.entries.get((model, sparsity)) for sparsity in grid.sparsities]
+            entries += [heights.get(model)] if curve else []
+            row += [
+                "-" if entry is None else f"**{entry}**" if leader == model else str(entry)
+                for entry, leader in zip(entries, leaders, strict=True)
+            ]
+            rows.append(row)
+    over = ["mean over S"] if curve else []
+    return table(["metric", "model", *(f"S = {s:g}" for s in sparsities), *over], rows)
 
 
 def _gallery(cells: pd.DataFrame, dataset: str) -> Iterator[str]:
@@ -122,34 +122,60 @@ def _figures(figures: Sequence[str]) -> Iterator[str]:
         yield f"**Figure {number_of}** (the paper's number). {CAPTIONS[stem]} [SVG]({stem}.svg)"
 
 
-def _comparisons(comparisons: pd.DataFrame) -> Iterator[str]:
-    curves = comparisons[comparisons["over"] == "curve"]
-    if curves.empty:
+def _comparisons(evidence: Evidence) -> Iterator[str]:
+    rows = [row for dataset in evidence.datasets for row in _pairs(evidence, dataset)]
+    if not rows:
         return
-    curves = curves[curves["metric"].isin(HEADLINE_METRICS)]
     yield "## Differences between models"
-    tested = curves["p_holm"].notna().any()
-    yield (
-        "Differences of the mean over sparsities, paired by seed (same data, split and mask). "
-        + (
-            "p is of the paired t test, with Holm's correction over a metric's pairs."
-            if tested
-            else "With fewer than three seeds no test is possible; none is printed."
-        )
-        + " Those at each sparsity, and of the other metrics, are in `comparisons.csv`."
+    tested = any(row[5] != "-" for row in rows)
+    by_samples = any(row[7] != "-" for row in rows)
+    said = (
+        "Of the mean over sparsities (of the metric itself, where there is one sparsity only), paired "
+        "by seed at equal data, split and mask. "
     )
-    header = ["data set", "metric", "difference", "mean", "seeds"]
-    rows = []
-    for row in curves.to_dict("records"):
-        pair = f"{model_label(row['model_a'])} - {model_label(row['model_b'])}"
-        interval = f"{number(row['ci_low'])} to {number(row['ci_high'])}"
-        sign = "above" if better(row["metric"]) == "higher" else "below"
-        metric = f"{metric_label(row['metric'])} ({sign} 0: the first is better)"
-        line = [row["dataset"], metric, pair, number(row["difference"]), str(row["n"])]
-        certain = not pd.isna(row["p_holm"])
-        p = [interval, f"{row['p_holm']:.2g}"] if certain else ["-", "-"]
-        rows.append([*line, *p] if tested else line)
-    yield _table([*header, "95 % interval", "p (Holm)"] if tested else header, rows)
+    if tested:
+        said += "The interval over seeds is Student's, its p of the paired t test; "
+        said += "the bootstrap's asks for other test samples too. " if by_samples else ""
+        said += "p values are Holm's, over a metric's pairs. "
+    else:
+        said += "With fewer than three seeds no test is possible; none is printed. "
+    yield f"{said}Those at each sparsity, and of the other metrics, are in `comparisons.csv`" + (
+        " and `bootstrap.csv`." if by_samples else "."
+    )
+    header = ["data set", "metric", "difference", "mean", "seeds", "95 % over seeds", "p (Holm)",
+              "95 % bootstrap", "p (Holm)"]  # fmt: skip
+    width = 9 if by_samples else 7 if tested else 5
+    yield table(header[:width], [row[:width] for row in rows])
+
+
+def _pairs(evidence: Evidence, dataset: str) -> Iterator[list[str]]:
+    """A row for each two models and headline metric; dashes where no test was possible."""
+    sparsities = evidence.of(dataset)["sparsity"].unique()
+    over = WHOLE_CURVE if len(sparsities) > 1 else float(sparsities[0])
+    for metric in HEADLINE_METRICS:
+        sign = "above" if better(metric) == "higher" else "below"
+        for row in evidence.verdicts.pairs(dataset, metric, over):
+            size, by_samples = row["difference"], row["resampled"]
+            line = [
+                dataset,
+                f"{metric_label(metric)} ({sign} 0: the first is better)",
+                f"{model_label(row['model_a'])} - {model_label(row['model_b'])}",
+                number(size),
+                str(row["n"]),
+                *_interval(row["ci_low"], row["ci_high"], row["p_holm"], size),
+            ]
+            if by_samples is None:
+                yield [*line, "-", "-"]
+            else:
+                low, high, p = (by_samples[name] for name in ("low", "high", "p_holm"))
+                yield [*line, *_interval(low, high, p, size)]
+
+
+def _interval(low: float, high: float, p: float, size: float) -> tuple[str, str]:
+    if math.isnan(low):
+        return "-", "-"
+    shown = "-" if math.isnan(p) else f"{p:.2g}"
+    return f"{number(low, like=size)} to {number(high, like=size)}", shown
 
 
 def _unfinished(cells: pd.DataFrame) -> Iterator[str]:
@@ -160,23 +186,4 @@ def _unfinished(cells: pd.DataFrame) -> Iterator[str]:
         return
     yield f"{len(lost)} of {len(cells)} cells. They are left out of all means."
     header = ["dataset", "model", "sparsity", "seed", "cell_key", "status", "reason"]
-    yield _table(header, lost[header].itertuples(index=False))
-
-
-def flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as ("group.name", value as JSON has it)."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, default=str)
-            yield f"{prefix}{key}", text
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
-
-
-def _escaped(cell: object) -> str:
-    return " ".join(str(cell).replace("|", "\\|").split())
+    yield table(header, lost[header].itertuples(index=False))

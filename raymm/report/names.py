@@ -62,6 +62,21 @@ _LOWER = ("uniformity/", "alignment/", "rank/", "probe/loss", "loss/", "time/", 
 
 MAIN_PROBES = ("probe/auprc", "probe/pearson")
 """The probe metric that leads: average precision for classification, Pearson's r for regression."""
+HEADLINE_METRICS = (*MAIN_PROBES, "rank/median_mean")
+"""What a report opens with."""
+MAIN_METRICS = (
+    *MAIN_PROBES,
+    "probe/accuracy",
+    "probe/loss",
+    "rank/median_mean",
+    "recall/at_1_mean",
+    "recall/at_5_mean",
+    "recall/at_10_mean",
+    "uniformity/fusion",
+    "uniformity/unimodal_mean",
+    "alignment/mean",
+)
+"""What tables of results show and tests compare."""
 
 
 def ordered_metrics(names: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raymm.report.bootstrap import ROUNDS, Floats, paired_bootstrap, resample_weights
-from raymm.report.comparisons import PAIRED_BY
+from raymm.report.comparisons import PAIRED_BY, with_metric
 from raymm.report.names import model_place
 from raymm.report.resampling import WEIGHTED, weighted_metric
 from raymm.report.statistics import holm, mean_height
@@ -58,8 +58,9 @@ def bootstrap_frame(
         drawn = resample(of_dataset, samples, wanted, advance)
         if drawn is None:
             continue
-        everywhere = cells.loc[cells["dataset"] == dataset, "sparsity"].nunique()
+        whole = cells[cells["dataset"] == dataset]
         for metric in wanted:
+            everywhere = with_metric(whole, metric)["sparsity"].nunique()
             known = of_dataset[of_dataset["cell_key"].isin(drawn.of(metric))]
             curves = _curves(known, metric, drawn.of(metric), everywhere)
             family = [(dataset, metric, "curve", math.nan, *row) for row in _pairs(curves, drawn)]

@@ -15,6 +15,7 @@ from raymm.report.tables import CELL_COLUMNS, metric_columns
 
 CONDITION = ["dataset", "model", "sparsity", *PAIRED_BY]
 PLACE = ["dataset", "sparsity", *PAIRED_BY]
+GALLERY = "retrieval/gallery_size"
 
 
 def side_by_side(records: Sequence[SweepRecord]) -> SweepRecord:
@@ -25,7 +26,7 @@ def side_by_side(records: Sequence[SweepRecord]) -> SweepRecord:
     themselves, and means over sparsities are of seeds that have every sparsity.
 
     Raises:
-        SweepError: the sweeps are not of the same data.
+        SweepError: the sweeps are not of the same data, or not scored on the same samples.
     """
     if len(records) == 1:
         return records[0]
@@ -35,6 +36,7 @@ def side_by_side(records: Sequence[SweepRecord]) -> SweepRecord:
         raise SweepError(f"Sweep {doubled[0]} is named twice. Name each sweep once.")
     notes = _same_data(records)
     cells = _joined(records)
+    _same_test_split(cells)
     notes += _missing(cells)
     keys = set(cells["cell_key"])
     crosses = [record.cross for record in records if record.cross is not None]
@@ -93,6 +95,28 @@ def _joined(records: Sequence[SweepRecord]) -> pd.DataFrame:
     cells["model"] = told_apart.where(cells["model"].isin(clashing), cells["model"])
     metrics = metric_columns(cells.drop(columns="sweep"))
     return cells[[*CELL_COLUMNS, *metrics, "sweep"]].reset_index(drop=True)
+
+
+def _same_test_split(cells: pd.DataFrame) -> None:
+    """Refuse cells that claim the same split and mask but were scored on other samples.
+
+    The gallery of ranks is the whole test split: at one sparsity, mask and split its size is one.
+    Sweeps with another --test-fraction, --modalities or --label would be paired without this.
+    """
+    if GALLERY not in cells:
+        return
+    place = ["dataset", "sparsity", "mask_seed", "split_seed"]
+    known = cells[cells["status"] == "finished"].dropna(subset=[GALLERY])
+    for where, rows in known.groupby(place, sort=False):
+        sizes = rows.groupby(GALLERY, sort=True)["sweep"].first()
+        if len(sizes) > 1:
+            said = listed(f"{size:g} in {sweep}" for size, sweep in sizes.items())
+            raise SweepError(
+                f"The sweeps were not scored on the same samples: at S = {where[1]:g} the test split "
+                f"has {said}. Their --test-fraction, --validation-fraction or --modalities differ, "
+                "and a difference between models could be one of the samples. Train both with the "
+                "same, or report them separately."
+            )
 
 
 def _missing(cells: pd.DataFrame) -> tuple[str, ...]:

@@ -6,9 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from raymm.errors import SweepError
+from raymm.report.bootstrap import ROUNDS, resample_weights, seeds_interval
 from raymm.report.names import model_place, ordered_metrics
 from raymm.report.statistics import interval, mean_std
 from raymm.report.variants import line_names
@@ -27,6 +30,7 @@ CELL_COLUMNS = (
 )
 SUMMARY_COLUMNS = (
     "dataset", "model", "sparsity", "metric", "mean", "std", "n", "ci_low", "ci_high",
+    "bootstrap_low", "bootstrap_high",
 )  # fmt: skip
 
 
@@ -88,12 +92,9 @@ def cells_frame(results: Sequence[CellResult]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*CELL_COLUMNS, *metrics])
 
 
-def _number(value: object) -> float:
-    """A metric as a number; nan where it is none."""
-    try:
-        return float(cast(float, value))
-    except (TypeError, ValueError):
-        return math.nan
+def _number(value: object) -> object:
+    """A metric as a number, or as it is; `raymm.report.record.only_numbers` says what is none."""
+    return math.nan if value is None else value
 
 
 def metric_columns(cells: pd.DataFrame) -> list[str]:
@@ -112,15 +113,22 @@ def conditions(cells: pd.DataFrame) -> Iterator[tuple[str, str, float, pd.DataFr
 def summary_frame(cells: pd.DataFrame) -> pd.DataFrame:
     """A row per condition and metric: `SUMMARY_COLUMNS`, over the seeds that have the metric.
 
-    `std` has ddof = 1; `ci_low` and `ci_high` are Student's 95 % interval of the mean (see
-    `raymm.report.statistics` for why not the bootstrap). All three are nan with one seed. A metric
-    that no seed of a condition has makes no row.
+    `std` has ddof = 1; `ci_low` and `ci_high` are Student's 95 % interval of the mean. All three are
+    nan with one seed. `bootstrap_low` and `bootstrap_high` are the interval by resampled seeds, nan
+    with fewer than `SEEDS_TO_RESAMPLE`, of which it cannot be right. A metric that no seed of a
+    condition has makes no row.
     """
     rows = []
+    drawn: dict[int, NDArray[np.float32]] = {}
     for dataset, model, sparsity, seeds in conditions(cells):
         for metric in metric_columns(cells):
             values = seeds[metric].dropna().to_list()
             if values:
-                spread = (*mean_std(values), len(values), *interval(values))
+                n = len(values)
+                if n not in drawn:
+                    drawn[n] = resample_weights(n, ROUNDS, np.random.default_rng(n))
+                spread = (
+                    *mean_std(values), n, *interval(values), *seeds_interval(values, drawn[n]),
+                )  # fmt: skip
                 rows.append((dataset, model, sparsity, metric, *spread))
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.progress import (
@@ -19,35 +18,33 @@ from rich.table import Table
 from rich.text import Text
 
 from raymm.report.embedding_map import has_umap
+from raymm.report.evidence import Evidence
 from raymm.report.grids import Grid, metric_grid, seeds_of
-from raymm.report.names import MAIN_PROBES, directed_label, model_label
-from raymm.report.tables import cells_frame
-from raymm.sweep.cells import CellResult
+from raymm.report.names import HEADLINE_METRICS, directed_label, model_label
+from raymm.report.statistics import FEWEST_SEEDS
 
 
-def summary_table(results: Sequence[CellResult], metrics: Sequence[str] | None = None) -> Table:
+def summary_table(evidence: Evidence, metrics: Sequence[str] | None = None) -> Table:
     """Mean and standard deviation over seeds: models down, sparsities across, a block per metric.
 
-    Three models and five sparsities fit into 80 columns. The best mean of a column is bold.
+    Three models and five sparsities fit into 80 columns. A mean is bold where its lead over every
+    other model holds.
 
     Args:
-        results: the cells of a sweep, failed ones too.
+        evidence: of a sweep, as `raymm.report.write.write_report` returns it.
         metrics: a block each; None for the main probe metric and the mean median rank.
-
-    Raises:
-        SweepError: two results stand for the same condition and seeds.
     """
-    cells = cells_frame(results)
-    wanted = (*MAIN_PROBES, "rank/median_mean") if metrics is None else metrics
+    wanted = HEADLINE_METRICS if metrics is None else metrics
     blocks = Table.grid()
-    for dataset in cells["dataset"].unique():
+    for dataset in evidence.datasets:
         for metric in wanted:
-            grid = metric_grid(cells, dataset, metric)
+            grid = metric_grid(evidence.of(dataset), dataset, metric)
             if grid is not None:
                 # Not the table's own title: that would be folded to the table's width.
                 blocks.add_row(Text(f"{directed_label(metric)}, {dataset}", style="bold"))
-                blocks.add_row(_block(grid))
-    blocks.add_row(Text(_footnote(cells), style="dim"))
+                blocks.add_row(_block(evidence, dataset, grid))
+    for line in _footnotes(evidence):
+        blocks.add_row(Text(line, style="dim"))
     return blocks
 
 
@@ -68,27 +65,33 @@ def weighing(console: Console, cells: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.advance(task, done)
 
 
-def _block(grid: Grid) -> Table:
+def _block(evidence: Evidence, dataset: str, grid: Grid) -> Table:
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("model")
     for sparsity in grid.sparsities:
         table.add_column(f"S = {sparsity:g}", justify="right", no_wrap=True)
+    leaders = {sparsity: evidence.leader(dataset, grid, sparsity) for sparsity in grid.sparsities}
     for model in grid.models:
         row = [Text(model_label(model))]
         for sparsity in grid.sparsities:
             entry = grid.entries.get((model, sparsity))
-            style = "bold" if grid.leads(model, sparsity) else ""
+            style = "bold" if leaders[sparsity] == model else ""
             row.append(Text("-" if entry is None else str(entry), style=style))
         table.add_row(*row)
     return table
 
 
-def _footnote(cells: pd.DataFrame) -> str:
-    fewest, most = seeds_of(cells)
+def _footnotes(evidence: Evidence) -> Iterator[str]:
+    fewest, most = seeds_of(evidence.record.cells)
     if most == 0:
-        return "No cell finished."
+        yield "No cell finished."
+        return
     seeds = f"{most} seed{'s' if most > 1 else ''}"
     if fewest < most:
         seeds = f"{fewest} to {seeds}"
     spread = "mean ± standard deviation over" if most > 1 else "of"
-    return f"{spread} {seeds}; bold: best mean; -: no finished cell"
+    yield f"{spread} {seeds}; -: no finished cell"
+    if most < FEWEST_SEEDS:
+        yield f"with fewer than {FEWEST_SEEDS} seeds no difference can be tested"
+    else:
+        yield "bold: the lead over every other model holds (tested, Holm's correction)"

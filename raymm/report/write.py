@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from raymm.report.cross import read_cross
 from raymm.report.curves import loss_figure
 from raymm.report.evidence import Evidence, weigh
 from raymm.report.figures import FIGURE_4, FIGURE_5, FIGURE_6, image, sparsity_figure
+from raymm.report.files import write_whole
 from raymm.report.folder import ABOUT, CURVES, about_text
 from raymm.report.kept import load_samples
 from raymm.report.latex import tables_text
@@ -36,7 +36,7 @@ def write_report(
     storage: str | None = None,
     fingerprints: Mapping[str, str] | None = None,
     advance: Callable[[int], None] = lambda cells: None,
-) -> None:
+) -> Evidence:
     """Write all that `write_record` writes, of results at hand.
 
     Args:
@@ -50,6 +50,9 @@ def write_report(
             without it nothing is said of single samples.
         fingerprints: of the data, by name of the data set.
         advance: called with the number of cells done; on thousands this takes a minute.
+
+    Returns:
+        What the report says, for a table at the end.
 
     Raises:
         SweepError: two results stand for the same condition and seeds.
@@ -70,7 +73,7 @@ def write_report(
         cross=read_cross(folder),
     )
     record = dataclasses.replace(record, notes=(*record.notes, *notes))
-    write_record(record, folder, advance=advance)
+    return write_record(record, folder, advance=advance)
 
 
 def write_record(
@@ -78,7 +81,7 @@ def write_record(
     folder: Path,
     *,
     advance: Callable[[int], None] = lambda cells: None,
-) -> None:
+) -> Evidence:
     """Write tables (CSV, LaTeX), figures 4 to 7 (PNG, SVG), `report.md` and `report.html`, and
     `report.json`, from which and the tables `raymm.report.folder` makes the record again.
 
@@ -87,29 +90,24 @@ def write_record(
     that made the sweep. A figure that no cell has numbers for is left out, and so is a
     table of samples where none were kept.
 
+    Returns:
+        What the report says.
+
     Raises:
         OSError: the folder cannot be written.
     """
     evidence = weigh(record, advance)
     folder.mkdir(parents=True, exist_ok=True)
     for file, frame in _frames(evidence):
-        _write(folder / file, frame.to_csv(index=False, lineterminator="\n").encode())
+        write_whole(folder / file, frame.to_csv(index=False, lineterminator="\n").encode())
     figures = list(_draw(record, folder))
     # An earlier version's folder does not say how it was made but in its report: leave that alone.
     if record.command or not (folder / MARKDOWN).exists():
-        text = report_text(
-            record.cells,
-            evidence.comparisons,
-            figures,
-            name=record.name,
-            command=record.command,
-            settings=record.settings,
-            environment=record.environment,
-        )
-        _write(folder / MARKDOWN, text.encode())
-    _write(folder / ABOUT, about_text(record).encode())
-    _write(folder / "tables.tex", tables_text(evidence).encode())
-    _write(folder / PAGE, page_text(evidence).encode())
+        write_whole(folder / MARKDOWN, report_text(evidence, figures).encode())
+    write_whole(folder / ABOUT, about_text(record).encode())
+    write_whole(folder / "tables.tex", tables_text(evidence).encode())
+    write_whole(folder / PAGE, page_text(evidence).encode())
+    return evidence
 
 
 def _frames(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -138,12 +136,6 @@ def _draw(record: SweepRecord, folder: Path) -> Iterator[str]:
     }
     for stem, figure in figures.items():
         if figure is not None:
-            _write(folder / f"{stem}.png", image(figure, "png"))
-            _write(folder / f"{stem}.svg", image(figure, "svg"))
+            write_whole(folder / f"{stem}.png", image(figure, "png"))
+            write_whole(folder / f"{stem}.svg", image(figure, "svg"))
             yield stem
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_bytes(content)
-    os.replace(aside, path)

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 from rich.console import Console
 from rich.text import Text
 
 from raymm.errors import DataError, TrackingError
-from raymm.showcase.inputs import data_input, masks
+from raymm.showcase.inputs import data_input, mask_input, masks
 from raymm.showcase.models import packed_model
-from raymm.showcase.summaries import log_summaries, model_of
+from raymm.showcase.summaries import (
+    Summary,
+    grid_summaries,
+    log_summaries,
+    model_of,
+    search_summaries,
+)
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.plan import Sweep
+from raymm.sweep.search.best_file import Best
+from raymm.sweep.search.objective import Objective
+from raymm.sweep.search.trials import TrialRecord
 from raymm.sweep.tags import CONDITION, DATASET, KEY, KIND, MODEL, SPARSITY, SWEEP, condition
 from raymm.tracking import RunRecord, Store, StoreAwayError
-from raymm.tracking_artifacts import log_files, log_inputs, log_model, register_model
+from raymm.tracking_artifacts import Input, log_files, log_inputs, log_model, register_model
 
 Which = Literal["none", "best", "all"]
 PATIENCE_S = 20.0
 """How long to wait for the store to have the cells, before nothing is shown."""
 CHOSEN_BY = "loss/val"
 """The best of a condition's seeds: never by the test split."""
+PICTURES = ("figure_*.png", "search_*.png")
+FILES = ("report.html", "best.json", "operations.csv")
+"""Of a sweep's results folder, what its run has among its artifacts."""
 
 
 def show(
     sweep: Sweep, results: Sequence[CellResult], console: Console, *, models: Which,
     register: str | None,
 ) -> None:  # fmt: skip
-    """Show a sweep that has ended in MLflow. Again changes nothing.
+    """Show a grid that has ended in MLflow, or another sweep whose cells are known. Again changes
+    nothing.
 
     What cannot be shown is said; the sweep's results do not depend on it.
 
@@ -39,11 +53,30 @@ def show(
             condition by validation loss, or all.
         register: begin of the names under which they are registered; None registers none.
     """
+    with _shown(sweep, console) as say:
+        _show(sweep, results, models, register, say)
+
+
+def show_search(
+    sweep: Sweep, trials: Sequence[TrialRecord], best: Sequence[Best],
+    goals: Sequence[Objective], console: Console,
+) -> None:  # fmt: skip
+    """Show a search in MLflow: its pages and figures, and a run for each condition with its trials'
+    objectives and settings. Again changes nothing but what new trials change."""
+    with _shown(sweep, console):
+        configs = {found.condition.sparsity: found.cells[0].config for found in best}
+        drawn = [mask_input(sweep.dataset, config, None) for _, config in sorted(configs.items())]
+        _show_whole(sweep, search_summaries(sweep.name, trials, goals), drawn)
+
+
+@contextmanager
+def _shown(sweep: Sweep, console: Console) -> Iterator[Callable[[str], None]]:
+    """Wait until MLflow has the cells; what goes wrong is told and goes no further."""
     with console.status(Text("showing the sweep in MLflow")) as status:
         try:
             if not sweep.ledger.flush(PATIENCE_S):
                 raise StoreAwayError("the store does not answer")
-            _show(sweep, results, models, register, lambda text: status.update(Text(text)))
+            yield lambda text: status.update(Text(text))
         except (TrackingError, DataError) as error:
             text = (
                 f"MLflow does not show all of this sweep (figures, curves over sparsity, models): "
@@ -74,17 +107,8 @@ def _show(
     register: str | None,
     say: Callable[[str], None],
 ) -> None:
-    store = sweep.ledger.store
-    (parent,) = store.runs(f"tags.`{KIND}` = 'sweep' and tags.`{SWEEP}` = '{sweep.name}'")
-    files = dict.fromkeys(sorted(sweep.folder.glob("figure_*.png")), "figures")
-    page = sweep.folder / "report.html"
-    log_files(store, parent.run_id, files | ({page: ""} if page.exists() else {}))
-    summaries = log_summaries(
-        store, sweep.name, sweep.dataset.name, results, int(time.time() * 1000)
-    )
-    data, mask = data_input(sweep.dataset, sweep.settings.dataset), masks(sweep.dataset, results)
-    for run_id in (parent.run_id, *summaries.values()):
-        log_inputs(store, run_id, [data, *mask.values()])
+    store, mask = sweep.ledger.store, masks(sweep.dataset, results)
+    data = _show_whole(sweep, grid_summaries(sweep.name, results), list(mask.values()))
     runs = sweep.ledger.seen(sweep.cells)
     for result in results:
         if result.status == "finished" and result.key not in sweep.finished:
@@ -94,6 +118,21 @@ def _show(
     for number, result in enumerate(kept, 1):
         say(f"keeping models in MLflow: {number} of {len(kept)}")
         _keep(store, runs, result, sweep.storage, register)
+
+
+def _show_whole(sweep: Sweep, summaries: Sequence[Summary], drawn: Sequence[Input]) -> Input:
+    """Files of the sweep's run, its summaries, and their data sets; returns the data's own."""
+    store = sweep.ledger.store
+    (parent,) = store.runs(f"tags.`{KIND}` = 'sweep' and tags.`{SWEEP}` = '{sweep.name}'")
+    pictures = [file for each in PICTURES for file in sorted(sweep.folder.glob(each))]
+    pages = [sweep.folder / name for name in FILES if (sweep.folder / name).exists()]
+    log_files(store, parent.run_id, dict.fromkeys(pictures, "figures") | dict.fromkeys(pages, ""))
+    name, now = sweep.dataset.name, int(time.time() * 1000)
+    made = log_summaries(store, sweep.name, name, summaries, now)
+    data = data_input(sweep.dataset, sweep.settings.dataset)
+    for run_id in (parent.run_id, *made.values()):
+        log_inputs(store, run_id, [data, *drawn])
+    return data
 
 
 def _keep(

@@ -43,6 +43,7 @@ from raymm.sweep.tags import (
     final_points,
     params,
     result_of,
+    run_name,
 )
 from raymm.tracking import RunRecord, Store, StoreAwayError, ui_command
 
@@ -286,7 +287,7 @@ class Ledger:
             **(said or {}),
         }
         self._begun[cell.key] = cell
-        message = {"do": "start", "key": cell.key, "title": cell.title, "tags": tags}
+        message = {"do": "start", "key": cell.key, "title": run_name(cell, tags), "tags": tags}
         self._put({**message, "params": params(to_dict(cell.config))})
 
     def log_epochs(self, key: str, epochs: Sequence[Mapping[str, float]]) -> None:

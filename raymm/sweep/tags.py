@@ -20,6 +20,8 @@ DATASET, REASON, CURVE, EPOCH = "raymm.dataset", "raymm.reason", "raymm.curve", 
 STORAGE, SCIENCE, CONFIG = "raymm.storage", "raymm.science_version", "raymm.config"
 ACCELERATOR, WORKERS, CPUS = "raymm.accelerator", "raymm.workers", "raymm.cpus_per_worker"
 LEFT = "raymm.left_s"
+STUDY, TRIAL = "raymm.study", "raymm.trial"
+"""Of a search: name of the study, and number of the trial that a cell belongs to."""
 MICRO_BATCHES = "raymm.micro_batches"
 """Parts that a cell's steps were cut into after memory ran out; absent where they were not."""
 PARENT = "mlflow.parentRunId"
@@ -53,6 +55,11 @@ def cell_tags(cell: Cell, *, dataset: str, storage: str) -> dict[str, str]:
         REASON: "",  # why it ended before is no longer so
         **commit_tag(),
     }
+
+
+def run_name(cell: Cell, tags: Mapping[str, str]) -> str:
+    """What a cell's run is called: its title, and the trial by which a search's cells are told apart."""
+    return f"{cell.title} trial {tags[TRIAL]}" if TRIAL in tags else cell.title
 
 
 def condition(cell: Cell) -> str:

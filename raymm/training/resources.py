@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import resource
+import time
 from pathlib import Path
 
 import torch
 
 from raymm.training.sizes import GIB
 
+MEGABYTE = 1e6
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 _MOST = 2**31 - 1
 
@@ -46,3 +48,34 @@ def peak_memory_gib(device: torch.device) -> float:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024 / GIB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
+
+
+class Usage:
+    """What this process takes of the machine, under names that MLflow shows as system metrics."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def since(self) -> dict[str, float]:
+        """Since it was last asked: CPU in per cent of one CPU; memory in megabytes, now or, of a
+        GPU, at most since the peak's reset."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        share = (cpu - self._cpu) / max(wall - self._wall, 1e-9)
+        self._wall, self._cpu = wall, cpu
+        used = {
+            "system/process_cpu_percentage": 100 * share,
+            "system/process_memory_megabytes": _resident_megabytes(),
+        }
+        if self._device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self._device) / MEGABYTE
+            used["system/gpu_memory_megabytes"] = peak
+        return used
+
+
+def _resident_megabytes() -> float:
+    """Memory of this process that is in RAM; where the system does not say, the most it had."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / MEGABYTE
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE

@@ -7,5 +7,5 @@ EVALUATION_BATCH = 256
 """Samples embedded at a time after training; no gradient is kept, so more fit than in a step."""
 KEPT = 2
 """Checkpoints that are kept: the newest, and the one to fall back to."""
-OF_THE_MACHINE = ("time/", "throughput/", "memory/")
+OF_THE_MACHINE = ("time/", "throughput/", "memory/", "system/")
 """Metrics that say how fast and large it was, not what came out."""

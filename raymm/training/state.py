@@ -28,6 +28,7 @@ from raymm.training.optimizer import (
     set_learning_rate,
 )
 from raymm.training.pulse import Pulse
+from raymm.training.resources import Usage
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Training:
         self.best = self._weights()
         self.progress = Progress()
         self.steps = steps_per_epoch(prepared.train, cell.train.batch_size)
+        self.usage = Usage(device)
 
     def resume(self) -> None:
         """Take up the newest whole checkpoint, if there is one; then wrap for data parallelism."""
@@ -115,6 +117,7 @@ class Training:
             "temperature": 1 / float(self.learner.loss.scale().detach()),
             "learning_rate": rate,
             "throughput/samples_per_s": self.samples_per_epoch / trained,
+            **self.usage.since(),
         }
         progress.curve.append({"epoch": float(progress.epoch), **metrics})
         return EpochReport(progress.epoch, metrics)

@@ -70,7 +70,10 @@ def test_equal_seeds_leave_the_percentiles_of_the_samples() -> None:
     found = paired_bootstrap(observed, np.repeat(means, 3, axis=1), np.random.default_rng(0))
     centred = means - means.mean() + 0.4
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(centred, (0.025, 0.975))))
-    assert found.p == pytest.approx(2 * 0.5 / 501)  # never 0
+    # No resample is below 0: the tail is that of a normal distribution as wide.
+    assert found.p == pytest.approx(2 * stats.norm.cdf(-0.4 / means.std(ddof=1)))
+    same = paired_bootstrap(observed, np.full((500, 3), 0.4), np.random.default_rng(0))
+    assert same.p == pytest.approx(2 * 0.5 / 501)  # what so many rounds can show; never 0
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -88,3 +91,28 @@ def test_without_samples_there_must_be_seeds_enough_to_resample() -> None:
     found = paired_bootstrap(many, None, generator)
     assert found.over == "seeds"
     assert (found.low, found.high) == pytest.approx(interval(many.tolist()), abs=0.3)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 12])
+def test_a_clear_difference_survives_the_correction_for_thirty_tests(seeds: int) -> None:
+    """Four models at five sparsities are thirty tests: what rounds alone can show would not do."""
+    generator = np.random.default_rng(seeds)
+    of_sample = generator.normal(size=(1, 300))
+    differences = 1.0 + of_sample + 0.01 * generator.normal(size=(seeds, 300))
+    found = paired_bootstrap(
+        differences.mean(axis=1), resampled(differences, 500, generator), generator
+    )
+    assert 0 < found.p < 0.05 / 30
+
+
+@pytest.mark.parametrize("seeds", [5, 12])
+def test_small_p_values_are_as_rare_as_they_say(seeds: int) -> None:
+    generator, studies = np.random.default_rng(seeds), 500
+    p = []
+    for _ in range(studies):
+        differences = study(seeds, 100, generator) - TRUTH
+        draws = resampled(differences, 200, generator)
+        p.append(paired_bootstrap(differences.mean(axis=1), draws, generator).p)
+    for level in (0.05, 0.01):
+        # Beyond that would be chance once in a thousand.
+        assert (np.array(p) < level).sum() <= stats.binom.isf(1e-3, studies, 1.3 * level)

@@ -53,3 +53,16 @@ def test_rare_combinations_are_left_out_and_most_modalities_come_first() -> None
 
 def test_without_samples_there_is_nothing() -> None:
     assert combinations_frame(cells_frame(sweep((0,))), {}).empty
+
+
+def test_ranks_are_the_mean_over_modalities_of_their_medians() -> None:
+    results = [result("mca", 0.4, 0, metrics={"probe/auprc": 0.5})]
+    (samples,) = kept(results, count=80).values()
+    samples["rank/fou"] = np.where(samples["has/fou"], np.arange(80.0) ** 2, np.nan)
+    frame = combinations_frame(cells_frame(results), {results[0].key: samples})
+    found = frame[frame["metric"] == "rank/median_mean"].set_index("combination")["mean"]
+    both = samples[samples["has/fou"] & samples["has/kar"]]
+    wanted = (np.median(both["rank/fou"]) + np.median(both["rank/kar"])) / 2
+    assert found["fou+kar"] == pytest.approx(wanted)
+    only = samples[samples["has/fou"] & ~samples["has/kar"]]
+    assert found["fou"] == pytest.approx(np.median(only["rank/fou"]))

@@ -86,3 +86,12 @@ def test_one_sparsity_is_no_curve() -> None:
     results = cells({("mca", 0.2): [1.0, 0.8], ("eao", 0.2): [0.6, 0.6]})
     assert curve_heights(cells_frame(results), METRIC).empty
     assert rows(comparisons_frame(cells_frame(results), [METRIC]), "curve") == []
+
+
+def test_a_sparsity_at_which_everything_failed_is_no_part_of_the_curve() -> None:
+    whole = sweep(range(3), sparsities=(0.0, 0.4), models=("mca", "eao"))
+    lost = [failed(model, 0.8, seed, "no memory") for model in ("mca", "eao") for seed in range(3)]
+    metrics = [METRIC]
+    found = comparisons_frame(cells_frame([*whole, *lost]), metrics)
+    pd.testing.assert_frame_equal(found, comparisons_frame(cells_frame(whole), metrics))
+    assert len(rows(found, "curve")) == 1

@@ -3,24 +3,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from raymm.report.comparisons import comparisons_frame
-from raymm.report.markdown import CAPTIONS, MAIN_METRICS, report_text
-from raymm.report.tables import cells_frame
+from raymm.report.evidence import weigh
+from raymm.report.markdown import CAPTIONS, report_text
+from raymm.report.record import record_of
 from raymm.sweep.cells import CellResult
-from tests.report.synthetic import failed, result, sweep
+from tests.report.synthetic import failed, kept, result, sweep
 
 
 def text_of(results: Sequence[CellResult]) -> str:
-    cells = cells_frame(results)
-    return report_text(
-        cells,
-        comparisons_frame(cells, [metric for metric in MAIN_METRICS if metric in cells]),
-        list(CAPTIONS),
+    record = record_of(
+        results,
         name="grid",
         command="python sweeps/sparsity_grid.py --name grid",
         settings={"model": {"width": 32}, "seeds": [0, 1], "label": None},
         environment={"torch": "2.13.0", "machine": "2 cores"},
     )
+    return report_text(weigh(record), list(CAPTIONS))
 
 
 def with_a_failure() -> list[CellResult]:
@@ -53,13 +51,25 @@ def test_the_report_says_what_it_must() -> None:
 def test_the_report_shows_the_summarys_numbers() -> None:
     values = [r.metrics["probe/loss"] for r in sweep() if r.key.startswith("digits-mca-0.6")]
     mean, std = sum(values) / 2, abs(values[0] - values[1]) / math.sqrt(2)
-    assert f"**{mean:.3f} ±{std:.3f}**" in text_of(with_a_failure())
+    text = text_of(with_a_failure())
+    assert f"| {mean:.3f} ±{std:.3f} |" in text
+    assert "| **" not in text  # two seeds: no lead can be told from chance
 
 
-def test_three_seeds_are_tested() -> None:
-    text = text_of(sweep(range(4), sparsities=(0.0, 0.4)))
-    assert "MCA is ahead of Zorro by" in text and "after Holm's correction, 4 seeds" in text
+def test_three_seeds_are_tested_and_a_lead_that_holds_is_bold() -> None:
+    results = [
+        result(
+            model, sparsity, seed, metrics={"probe/auprc": mean + 0.01 * math.sin(3 * seed + mean)}
+        )
+        for model, mean in (("mca", 0.9), ("zorro", 0.6), ("eao", 0.5))
+        for sparsity in (0.0, 0.4)
+        for seed in range(4)
+    ]
+    text = text_of(results)
+    assert "MCA is ahead of Zorro by " in text and "4 seeds, Holm-corrected" in text
+    assert "lead over all other models holds for MCA at S = 0 and 0.4" in text
     assert "no test is possible" not in text
+    assert text.count("| **0.9") == 3 and text.count("| **") == 3
 
 
 def test_models_that_are_equal_but_for_noise_are_not_told_apart() -> None:
@@ -71,7 +81,8 @@ def test_models_that_are_equal_but_for_noise_are_not_told_apart() -> None:
         for seed, value in enumerate(values[model])
     ]
     text = text_of(results)
-    assert "no two models can be told apart" in text
+    assert "no difference to another model holds" in text
+    assert "| **" not in text
     assert "no larger than one standard deviation over seeds at S = 0 and 0.5" in text
 
 
@@ -114,3 +125,26 @@ def test_two_data_sets_of_different_tasks() -> None:
     assert "**speech, probe Pearson r (higher is better).**" in text
     assert "**digits, probe average precision (higher is better).**" in text
     assert "**speech, probe average precision" not in text
+
+
+def test_one_sparsity_has_its_differences_too() -> None:
+    text = text_of(sweep(range(4), sparsities=(0.0,)))
+    assert "| MCA - Zorro |" in text and "mean over S |" not in text
+
+
+def test_a_model_without_a_whole_curve_is_said() -> None:
+    whole = sweep(range(3), sparsities=(0.0, 0.4), models=("mca", "zorro"))
+    part = sweep(range(3), sparsities=(0.0,), models=("eao",))
+    text = text_of([*whole, *part, failed("eao", 0.4, 0, "no memory")])
+    assert "Left out: EAO, which has no seed with a finished cell at every sparsity." in text
+
+
+def test_what_tests_over_samples_say_stands_beside_those_over_seeds() -> None:
+    results = sweep(range(4), sparsities=(0.0, 0.4))
+    record = record_of(
+        results, name="x", command="c", settings={}, environment={}, samples=kept(results),
+    )  # fmt: skip
+    text = report_text(weigh(record), [])
+    assert "| 95 % over seeds | p (Holm) | 95 % bootstrap | p (Holm) |" in text
+    rows = [line for line in text.splitlines() if "| MCA - Zorro |" in line]
+    assert len(rows) == 2 and all(line.count(" to ") == 2 for line in rows)

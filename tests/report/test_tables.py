@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 
 from raymm.errors import SweepError
@@ -72,6 +73,8 @@ def test_summary_by_hand() -> None:
         "n": 2,
         "ci_low": pytest.approx(0.85 - half),
         "ci_high": pytest.approx(0.85 + half),
+        "bootstrap_low": pytest.approx(math.nan, nan_ok=True),  # of two seeds there is none
+        "bootstrap_high": pytest.approx(math.nan, nan_ok=True),
     }
 
 
@@ -91,3 +94,12 @@ def test_summary_leaves_out_failed_cells_and_missing_metrics() -> None:
     rows = summary_frame(cells_frame(results)).to_dict("records")
     found = [(row["model"], row["metric"], row["mean"], row["n"]) for row in rows]
     assert found == [("mca", "a", 2, 2), ("mca", "b", 5, 1)]
+
+
+def test_ten_seeds_have_a_bootstrap_interval() -> None:
+    values = np.random.default_rng(0).normal(size=10)
+    results = [result(seed=seed, metrics={"a": float(v)}) for seed, v in enumerate(values)]
+    (row,) = summary_frame(cells_frame(results)).to_dict("records")
+    low, high = row["bootstrap_low"], row["bootstrap_high"]
+    assert low < row["mean"] < high
+    assert (low, high) == pytest.approx((row["ci_low"], row["ci_high"]), abs=0.15)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
+from raymm.report.evidence import weigh
+from raymm.report.record import record_of
 from raymm.report.terminal import summary_table
 from raymm.sweep.cells import CellResult
 from tests.report.synthetic import failed, result, sweep
@@ -13,7 +15,8 @@ from tests.report.synthetic import failed, result, sweep
 def shown(results: Sequence[CellResult], metrics: Sequence[str] | None = None) -> list[str]:
     console = Console(width=80, force_terminal=False)
     with console.capture() as capture:
-        console.print(summary_table(results, metrics))
+        record = record_of(results, name="x", command="", settings={}, environment={})
+        console.print(summary_table(weigh(record), metrics))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 

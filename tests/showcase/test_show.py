@@ -17,11 +17,13 @@ from rich.console import Console
 
 import raymm
 from raymm.showcase.show import chosen, show
-from raymm.showcase.summaries import summary_points
+from raymm.showcase.summaries import Summary, grid_summaries, search_summaries
 from raymm.sweep.cells import CellResult
 from raymm.sweep.grid import GridSettings
 from raymm.sweep.opening import open_record
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep
+from raymm.sweep.search.objective import Objective
+from raymm.sweep.search.trials import Condition, TrialRecord
 from raymm.training.loop import train_cell
 from tests.data.sources import folders
 from tests.report.synthetic import failed, result
@@ -205,9 +207,39 @@ def test_summaries_are_means_of_what_there_is() -> None:
         result("eao", 0.0, 0, metrics={"a": 5.0}),
         failed("eao", 0.0, 1, "no luck"),
     ]
-    assert summary_points(results) == {
-        "mca": [("a", 2.0, 20), ("seeds", 2.0, 20)],
-        "eao": [("a", 5.0, 0), ("seeds", 1.0, 0)],
+    assert grid_summaries("grid", results) == [
+        Summary(
+            "mca: mean over seeds of grid",
+            {"raymm.model": "mca"},
+            [("a", 2.0, 20), ("seeds", 2.0, 20)],
+        ),
+        Summary(
+            "eao: mean over seeds of grid",
+            {"raymm.model": "eao"},
+            [("a", 5.0, 0), ("seeds", 1.0, 0)],
+        ),
+    ]
+
+
+def test_a_search_has_a_run_for_each_condition_with_its_trials_as_steps() -> None:
+    mca, goal = Condition("mca", 0.2), Objective("val/loss")
+    trials = [
+        TrialRecord(mca, 2, "complete", {"depth": 3, "negatives": "all"}, {"val/loss": 2.0}),
+        TrialRecord(mca, 0, "complete", {"depth": 1}, {"val/loss": 3.0}),
+        TrialRecord(mca, 1, "pruned", {"depth": 2}),
+        TrialRecord(mca, 3, "complete", {"depth": 4}, {"val/loss": 5.0}),
+        TrialRecord(Condition("eao", 0.2), 0, "failed", {"depth": 2}),
+    ]
+    (found,) = search_summaries("lr", trials, [goal])
+    assert found.name == "mca S=0.2: trials of lr"
+    assert found.tags == {"raymm.model": "mca", "raymm.sparsity": "0.2"}
+    by_metric: dict[str, dict[int, float]] = {}
+    for metric, value, step in found.points:
+        by_metric.setdefault(metric, {})[step] = value
+    assert by_metric == {
+        "val/loss": {0: 3.0, 2: 2.0, 3: 5.0},
+        "best/val/loss": {0: 3.0, 2: 2.0, 3: 2.0},
+        "setting/depth": {0: 1.0, 2: 3.0, 3: 4.0},
     }
 
 

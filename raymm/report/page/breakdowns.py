@@ -10,8 +10,14 @@ import pandas as pd
 from raymm.report.combinations import shared_combinations
 from raymm.report.cross import cross_matrix
 from raymm.report.evidence import Evidence
-from raymm.report.headline import HEADLINE_METRICS
-from raymm.report.names import better, directed_label, model_label, model_place, number
+from raymm.report.names import (
+    HEADLINE_METRICS,
+    better,
+    directed_label,
+    model_label,
+    model_place,
+    number,
+)
 from raymm.report.page.markup import Markup, element, paragraph, section
 
 MOST_COMBINATIONS = 16

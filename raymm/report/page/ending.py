@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from raymm.report.evidence import Evidence
-from raymm.report.headline import HEADLINE_METRICS
-from raymm.report.markdown import flat
-from raymm.report.names import metric_label, model_label, number
+from raymm.report.markdown_table import flat
+from raymm.report.money import NoRate, Rate, rate_of
+from raymm.report.names import HEADLINE_METRICS, metric_label, model_label, number
 from raymm.report.page.markup import Markup, element, paragraph, section, table
 
 MINUTE = 60.0
@@ -37,6 +37,7 @@ def cost(evidence: Evidence) -> Iterator[Markup]:
     sparsities = sorted(finished["sparsity"].unique())
     few = sparsities if len(sparsities) <= 6 else [sparsities[0], sparsities[-1]]
     extra = [cost for cost in COSTS if cost[0] in finished and finished[cost[0]].notna().any()]
+    rate = rate_of(evidence.record.settings)
     rows = []
     for dataset in evidence.datasets:
         for model in evidence.models:
@@ -50,18 +51,30 @@ def cost(evidence: Evidence) -> Iterator[Markup]:
                 else f"{dataset}, {model_label(model)}"
             )
             row = [name, str(len(mine)), _time(float(seconds.sum()))]
+            row += [f"{rate.of(float(seconds.sum())):,.2f}"] if isinstance(rate, Rate) else []
             row += [_time(float(seconds[mine["sparsity"] == s].mean())) for s in few]
             row += [_filled(text, float(mine[metric].mean())) for metric, _, text in extra]
             rows.append(row)
-    header = ["model", "cells", "training in all", *(f"a cell, S = {s:g}" for s in few)]
-    header += [label for _, label, _ in extra]
+    header = ["model", "cells", "training in all"]
+    header += [rate.currency] if isinstance(rate, Rate) else []
+    header += [f"a cell, S = {s:g}" for s in few] + [label for _, label, _ in extra]
     read = (
         "Time is of training alone, without start, evaluation and waiting. Fewer modalities are "
         "fewer tokens, so a higher sparsity costs less. Throughput, memory and epochs are means "
         "over the model's cells."
     )
-    yield section(
-        "cost", "Cost and time", [paragraph(read), table(header, rows, numbers=len(header) - 1)]
+    money = _money(rate, float(finished["time/train_s"].sum()))
+    numbers = table(header, rows, numbers=len(header) - 1)
+    yield section("cost", "Cost and time", [paragraph(read), paragraph(money), numbers])
+
+
+def _money(rate: Rate | NoRate, seconds: float) -> str:
+    if isinstance(rate, NoRate):
+        return f"**In money:** {rate.why}"
+    spot = rate.of(seconds) * rate.spot / rate.on_demand
+    return (
+        f"**In money:** {rate.of(seconds):,.2f} {rate.currency} on demand or {spot:,.2f} spot, for "
+        f"training alone on {rate.machine}, fully used; {rate.note}."
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raymm.report.evidence import Evidence
-from raymm.report.grids import metric_grid, seeds_of
-from raymm.report.headline import HEADLINE_METRICS, curve_means, headline
-from raymm.report.names import better, listed, model_label
+from raymm.report.grids import seeds_of
+from raymm.report.headline import best_means, verdicts
+from raymm.report.names import model_label
 from raymm.report.page.markup import Markup, element, paragraph
 
 HOURS = 3600.0
@@ -18,18 +18,16 @@ def opening(evidence: Evidence) -> Iterator[Markup]:
     record = evidence.record
     yield element("h1", record.name)
     yield element("ul", [element("li", chip) for chip in _chips(evidence)], class_="chips")
-    sentences = [sentence for sentence in _verdicts(evidence) if sentence]
+    sentences, details = verdicts(evidence), [paragraph(text) for text in best_means(record.cells)]
     if sentences:
         yield element("div", [paragraph(sentence) for sentence in sentences], class_="lead")
-    details = [paragraph(text) for text in headline(record.cells)]
-    if sentences:
         summary = element("summary", "Best means at each sparsity")
         yield element("details", [summary, *details])
     else:
         yield from details
     if record.notes:
         notes = [paragraph(note) for note in record.notes]
-        yield element("div", [element("strong", "Left out"), *notes], class_="note")
+        yield element("div", [element("strong", "To be known"), *notes], class_="note")
 
 
 def _chips(evidence: Evidence) -> Iterator[Markup]:
@@ -54,38 +52,3 @@ def _chips(evidence: Evidence) -> Iterator[Markup]:
 
 def _chip(name: str, value: str) -> Markup:
     return Markup(f"{element('span', name)} {element('b', value)}" if name else element("b", value))
-
-
-def _verdicts(evidence: Evidence) -> Iterator[str]:
-    for dataset in evidence.datasets:
-        cells = evidence.of(dataset)
-        for metric in HEADLINE_METRICS:
-            grid = metric_grid(cells, dataset, metric)
-            if grid is None:
-                continue
-            if len(grid.sparsities) > 1:
-                best = {model: entry.mean for model, entry in curve_means(cells, metric).items()}
-            else:
-                only = grid.sparsities[0]
-                best = {model: grid.entries[model, only].mean for model in grid.best(only)}
-            order = sorted(best, key=lambda m: best[m], reverse=better(metric) == "higher")
-            ranked = {model: best[model] for model in order}
-            yield evidence.verdicts.sentence(dataset, metric, ranked, grid.sparsities)
-            yield _where(evidence, dataset, metric, grid.sparsities, list(grid.models))
-
-
-def _where(
-    evidence: Evidence, dataset: str, metric: str, sparsities: tuple[float, ...], models: list[str]
-) -> str:
-    """At which single sparsities a lead over all others holds."""
-    if len(sparsities) < 2 or len(models) < 2:
-        return ""
-    leads: dict[str, list[str]] = {}
-    for sparsity in sparsities:
-        leader = evidence.verdicts.leader(dataset, metric, sparsity, models)
-        if leader is not None:
-            leads.setdefault(leader, []).append(f"{sparsity:g}")
-    if not leads:
-        return ""
-    said = "; ".join(f"{model_label(model)} at S = {listed(at)}" for model, at in leads.items())
-    return f"At single sparsities a lead over all other models holds for {said}."

@@ -6,10 +6,16 @@ import math
 from collections.abc import Iterator
 
 from raymm.report.evidence import Evidence
-from raymm.report.grids import Entry, Grid, metric_grid
-from raymm.report.headline import HEADLINE_METRICS, curve_means
-from raymm.report.markdown import MAIN_METRICS
-from raymm.report.names import better, directed_label, metric_label, model_label, number
+from raymm.report.grids import Entry, Grid, curve_means, metric_grid
+from raymm.report.names import (
+    HEADLINE_METRICS,
+    MAIN_METRICS,
+    better,
+    directed_label,
+    metric_label,
+    model_label,
+    number,
+)
 from raymm.report.page.charts import difference_bar
 from raymm.report.page.marks import Mark, marks_of
 from raymm.report.page.markup import Markup, element, paragraph, section, table
@@ -54,14 +60,8 @@ def _means(evidence: Evidence, dataset: str, grid: Grid, marks: dict[str, Mark])
     heights = curve_means(evidence.of(dataset), grid.metric)
     curve = len(grid.sparsities) > 1
     models = list(grid.models)
-    holding = {
-        sparsity: evidence.verdicts.leader(
-            dataset, grid.metric, sparsity,
-            [model for model in models if (model, sparsity) in grid.entries],
-        )
-        for sparsity in grid.sparsities
-    }  # fmt: skip
-    over_curve = evidence.verdicts.leader(dataset, grid.metric, WHOLE_CURVE, list(heights))
+    holding = {sparsity: evidence.leader(dataset, grid, sparsity) for sparsity in grid.sparsities}
+    over_curve = evidence.leader(dataset, grid, WHOLE_CURVE)
     order = sorted(heights, key=lambda m: heights[m].mean, reverse=better(grid.metric) == "higher")
     rows = []
     for model in models:

@@ -25,8 +25,6 @@ LEAVES = "leaves"
 """Keys of the cells of a trial that is to be pruned: it is when nothing of them is left."""
 COPY_OF = "copy_of"
 """Number of the trial with the same settings whose end it shares."""
-STUDY, TRIAL = "raymm.study", "raymm.trial"
-"""Tags of the runs of a trial's cells in the ledger: name of the study and number of the trial."""
 STATES: Mapping[TrialState, trials.TrialState] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",

@@ -25,8 +25,6 @@ from raymm.sweep.search.attributes import (
     LEAVES,
     REASON,
     RETRIES,
-    STUDY,
-    TRIAL,
     may_be_retried,
     point_of,
     record_of,
@@ -45,6 +43,7 @@ from raymm.sweep.search.strategy import (
     trial_seed,
 )
 from raymm.sweep.search.trials import Condition, SearchTrial, TrialRecord
+from raymm.sweep.tags import STUDY, TRIAL
 
 CUT_OFF_S = 60.0
 """Age of a trial without settings from which the driver that made it must have ended meanwhile."""

@@ -179,7 +179,7 @@ def test_numbers_that_are_none_are_said_and_left_out() -> None:
     ]
     page = page_text(evidence(strange))
     read(page)
-    assert "1 value(s) of probe/auprc are no finite numbers" in page and "inf" in page
+    assert "2 value(s) of probe/auprc are no finite numbers" in page and "inf" in page
     assert "0.500" in page
 
 
