@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from raymm.report.figures import image
-from raymm.report.markdown import flat
+from raymm.report.files import write_whole
+from raymm.report.markdown_table import flat, table
 from raymm.report.names import model_label, number
 from raymm.report.page.search import SearchRecord, search_page
 from raymm.report.search import best_frame, setting, trials_frame
 from raymm.report.search_figures import CAPTIONS, search_figures
+from raymm.report.search_kept import SEARCH_FILE, search_text
 from raymm.sweep.search.best_file import Best
 from raymm.sweep.search.objective import Objective
 from raymm.sweep.search.trials import TrialRecord
 
 
 def write_search_report(record: SearchRecord, folder: Path) -> None:
-    """Write `trials.csv`, `best.csv`, figures, `report.md` and `report.html`, each whole or not at
-    all.
+    """Write `trials.csv`, `best.csv`, `search.json`, figures, `report.md` and `report.html`, each whole
+    or not at all.
 
     Raises:
         OSError: the folder cannot be written.
     """
     trials, best, goals = record.trials, record.best, record.goals
     folder.mkdir(parents=True, exist_ok=True)
-    table = best_frame(best, goals)
-    for frame, file in ((trials_frame(trials), "trials.csv"), (table, "best.csv")):
-        _write(folder / file, frame.to_csv(index=False, lineterminator="\n").encode())
+    chosen = best_frame(best, goals)
+    for frame, file in ((trials_frame(trials), "trials.csv"), (chosen, "best.csv")):
+        write_whole(folder / file, frame.to_csv(index=False, lineterminator="\n").encode())
     figures = search_figures(trials, goals, record.spaces)
     for stem, figure in figures.items():
-        _write(folder / f"{stem}.png", image(figure, "png"))
-        _write(folder / f"{stem}.svg", image(figure, "svg"))
+        write_whole(folder / f"{stem}.png", image(figure, "png"))
+        write_whole(folder / f"{stem}.svg", image(figure, "svg"))
     parts = [f"# {record.name}", *_headline(trials, best, goals), *_best(best, goals), *_test(best)]
     parts += [
         f"## {CAPTIONS[stem][0]}\n\n![]({stem}.png)\n\n{CAPTIONS[stem][1]}" for stem in figures
     ]
     parts += _not_complete(trials)
     parts += ["## How it was made", f"```\n{record.command}\n```"]
-    parts += ["### Settings", markdown_table(["setting", "value"], flat(record.settings))]
+    parts += ["### Settings", table(["setting", "value"], flat(record.settings))]
     parts += [
         "### Versions and machine",
-        markdown_table(["what", "which"], record.environment.items()),
+        table(["what", "which"], record.environment.items()),
     ]
-    _write(folder / "report.md", ("\n\n".join(parts) + "\n").encode())
-    _write(folder / "report.html", search_page(record).encode())
+    write_whole(folder / "report.md", ("\n\n".join(parts) + "\n").encode())
+    write_whole(folder / SEARCH_FILE, search_text(record).encode())
+    write_whole(folder / "report.html", search_page(record).encode())
 
 
 def _headline(
@@ -87,7 +89,7 @@ def _best(best: Sequence[Best], goals: Sequence[Objective]) -> Iterator[str]:
         ]
         for found in best
     ]
-    yield markdown_table(["model", "S", "trial", *params, *metrics], rows)
+    yield table(["model", "S", "trial", *params, *metrics], rows)
     yield "In brackets the preset. All values are in `best.csv`, all trials in `trials.csv`."
     if len(goals) > 1:
         sizes = ", ".join(f"{found.condition.title}: {len(found.pareto)}" for found in best)
@@ -113,7 +115,7 @@ def _test(best: Sequence[Best]) -> Iterator[str]:
         ]
         for found in scored
     ]
-    yield markdown_table(["model", "S", *metrics], rows)
+    yield table(["model", "S", *metrics], rows)
     yield "Mean over the search's seeds. No other trial was scored on the test split."
 
 
@@ -122,20 +124,4 @@ def _not_complete(trials: Sequence[TrialRecord]) -> Iterator[str]:
     if failed:
         yield "## Failed trials"
         rows = [[t.condition.title, str(t.number), t.reason] for t in failed]
-        yield markdown_table(["condition", "trial", "reason"], rows)
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in Markdown; bars in cells are escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
-
-
-def _escaped(cell: object) -> str:
-    return " ".join(str(cell).replace("|", "\\|").split())
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_bytes(content)
-    os.replace(aside, path)
+        yield table(["condition", "trial", "reason"], rows)
