@@ -1,14 +1,16 @@
 """The CBMF paper's tasks on small real data: `python -m benchmarks.paper_tasks --data DIR`.
 
 Images and names: trained on Tiny ImageNet (a class's first name is the caption), zero-shot and linear
-classification of CIFAR-10, fine-tuned on Tiny ImageNet. Texts: trained on pairs of captions, evaluated
-on STS-B and MRPC. CBMF with an element-wise operation, CBMF with attention, the encoders alone.
+classification of CIFAR-10, fine-tuned on Tiny ImageNet. Texts: trained on pairs of captions of COCO and
+Flickr8k, evaluated on STS-B and MRPC. CBMF with an element-wise operation, CBMF with attention, the
+encoders alone.
 
 Encoders run once, as tokens; the element-wise operation sees their means. Every step leaves what it
 found in --work and is not done again: the same command goes on. DIR holds these tables:
 
     tiny_imagenet/{train,val}*.parquet, cifar10/{train,test}*.parquet     label_name, image
     coco_val2017_captions/*.parquet                                       image_id, caption
+    flickr8k_captions/*.parquet                                           image, caption
     stsb/{train,dev,test}.parquet                                         sentence1, sentence2, score
     mrpc/{train,val,test}.parquet                                         sentence1, sentence2, label
 """
@@ -104,7 +106,8 @@ def images(settings: Settings, console: Console) -> Iterator[Step]:
 def texts(settings: Settings, console: Console) -> Iterator[Step]:
     """Pairs of captions; then STS-B and MRPC."""
     data, work = Path(settings.data), Path(settings.work)
-    coco = source.captions(data / "coco_val2017_captions")
+    sets = {data / "coco_val2017_captions": "image_id", data / "flickr8k_captions": "image"}
+    captions = source.captions(sets)
     tasks: dict[TaskName, Pairs] = {
         "similarity": source.sentences(data / "stsb", "score"),
         "paraphrase": source.sentences(data / "mrpc", "label"),
@@ -112,7 +115,7 @@ def texts(settings: Settings, console: Console) -> Iterator[Step]:
     for operation in TEXT_OPERATIONS:
         model = Trained(operation, work / f"texts-{operation}", work)
         for task, pairs in tasks.items():
-            make = partial(source.text_training_set, coco, work)
+            make = partial(source.text_training_set, captions, work)
             yield step(f"texts {operation} {task}", model, make, task, pairs, console)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from raymm.data.dataset import Dataset, Label
-from raymm.data.pack import PackWriter
+from raymm.data.pack_writer import PackWriter
 from raymm.data.packed import PackedDataset, is_packed, open_packed
+from raymm.data.sources.pairs.build import Column, build
 from raymm.data.sources.pairs.near import caption_pairs
-from raymm.data.sources.pairs.pairs import Pairs
+from raymm.data.sources.pairs.pairs import Item, Pairs
 from raymm.data.sources.pairs.table import Columns, read_table
 from raymm.encoders.base import Encoder
 from raymm.encoders.load import load_encoder
@@ -40,9 +41,23 @@ def classified_images(folder: Path, ids: str) -> Pairs:
     return replace(pairs, items=(pairs.of("image"), first))
 
 
-def captions(folder: Path) -> Pairs:
-    """Captions, five or so of each photo."""
-    return read_table(folder, Columns(image=None, text=("caption",), group="image_id"))
+def captions(folders: Mapping[Path, str]) -> Pairs:
+    """Captions, five or so of each photo, of several sets together.
+
+    Args:
+        folders: folder of each set -> its column that names the photo.
+    """
+    ids: list[str] = []
+    groups: list[str] = []
+    values: list[Item] = []
+    for folder, group in folders.items():
+        read = read_table(folder, Columns(image=None, text=("caption",), group=group))
+        (text,) = read.items
+        own = [f"{folder.name}-{each}" for each in read.ids[text.rows]]
+        ids += own
+        groups += [each.split("#")[0] for each in own]
+        values += text.values
+    return build("captions", ids, {"text": Column("text", values)}, groups=groups)
 
 
 def sentences(folder: Path, label: str) -> Pairs:
@@ -79,7 +94,7 @@ def text_training_set(source: Pairs, work: Path, track: Track) -> PackedDataset:
     if is_packed(str(place)):
         return open_packed(str(place))
     minilm = load_encoder("minilm")
-    seen = item_vectors(source, "text", minilm, work / "embeddings", True, track)
+    seen = item_vectors(source, "text", minilm, str(work / "embeddings"), True, track)
     near = caption_pairs(source, pooled(seen.modalities[0]), threshold=THRESHOLD)
     encoders = {"text_a": "minilm", "text_b": "paraphrase-minilm-l3"}
     return training_set(place, near, _vectors(near, encoders, work, track))
@@ -89,7 +104,10 @@ def _vectors(pairs: Pairs, encoders: Mapping[str, str], work: Path, track: Track
     made: Vectors = {}
     for item, name in encoders.items():
         encoder = load_encoder(name)
-        made[item] = (encoder, item_vectors(pairs, item, encoder, work / "embeddings", True, track))
+        made[item] = (
+            encoder,
+            item_vectors(pairs, item, encoder, str(work / "embeddings"), True, track),
+        )
     return made
 
 

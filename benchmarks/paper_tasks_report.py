@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from raymm.report.operations import markdown_table
 from raymm.sweep.environment import environment
@@ -23,6 +24,9 @@ REPEATED = (
     "cosine of the two images."
 )
 """What has to be known of captions that repeat."""
+CURVE = "curve-"
+"""Begins the names of the tables of tolerance curves."""
+DPI = 90
 LONGEST_SHOWN = 30
 """Rows of a table that the report shows; longer ones are in their file."""
 
@@ -75,12 +79,38 @@ def write(folder: Path, steps: Sequence[Step], command: str) -> None:
                 parts += [f"**{table.title}**", frame_text(table.frame)]
             else:
                 parts.append(f"{table.title}: `{stem}.csv`.")
+        curves = [table for table in each.result.tables if table.name.startswith(CURVE)]
+        if curves:
+            name = f"{each.name.replace(' ', '-')}-tolerance.png"
+            tolerance_figure(curves).savefig(folder / name, dpi=DPI, metadata={"Software": None})
+            parts.append(f"![Accuracy at each tolerance, by class of scores]({name})")
         parts.append(verdict(each.result.tables[0].frame))
         parts += [*each.result.notes, f"{each.seconds:.0f} s, training and embedding included "
                   "where nothing before had done it."]  # fmt: skip
+    metrics = {each.name: dict(each.result.metrics) for each in steps}
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     parts.append(f"## How it was made\n\n```\n{command}\n```")
     parts.append(markdown_table(["what", "which"], [list(row) for row in machine().items()]))
     (folder / "report.md").write_text("\n\n".join(parts) + "\n")
+
+
+def tolerance_figure(curves: Sequence[TaskTable]) -> Figure:
+    """Accuracy against the tolerance, a panel for each class of scores, as the paper's figure 3.
+
+    Args:
+        curves: a table for each class: a row for each tolerance, a column for each model.
+    """
+    figure = Figure(figsize=(2.4 * len(curves), 2.6), layout="constrained")
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for panel, curve in zip(panels, curves, strict=True):
+        for model in curve.frame.columns:
+            panel.plot(curve.frame.index, curve.frame[model], label=str(model), linewidth=1.2)
+        panel.set_title(f"scores {curve.name.removeprefix(CURVE)}", fontsize=9)
+        panel.set_xlabel("tolerance", fontsize=8)
+        panel.tick_params(labelsize=7)
+    panels[0].set_ylabel("accuracy, per cent", fontsize=8)
+    panels[-1].legend(fontsize=7, loc="lower right")
+    return figure
 
 
 def verdict(frame: pd.DataFrame) -> str:

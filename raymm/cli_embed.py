@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,7 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from raymm.data.problems import some
 from raymm.data.sources.pairs.load import LayoutName
 from raymm.data.sources.pairs.pairs import Pairs
+from raymm.sweep.operations import named_encoder
 
+SplitName = Literal["train", "validation", "test"]
 SHOWN = 5
 
 
@@ -25,6 +28,7 @@ def embed(
     layout: LayoutName = "auto",
     columns: tuple[str, ...] = (),
     first_caption: bool = False,
+    splits: tuple[SplitName, ...] = (),
     caption_pairs: float | None = None,
     tokens: bool = False,
     pooling: str = "auto",
@@ -46,6 +50,8 @@ def embed(
         layout: how the folder is laid out; auto looks at its files.
         columns: of a Parquet table, as image=photo text=caption label=kind id=# group=image_id.
         first_caption: only the first of an image's captions.
+        splits: of the set's official splits, only these. Sweeps divide what is embedded by sample
+            id, so leave out what a model is to be evaluated on later: --splits train.
         caption_pairs: make text-text pairs first: captions whose MiniLM vectors have a cosine above
             this (the CBMF paper: 0.7), each caption's nearest.
         tokens: token sequences instead of one vector for each item.
@@ -65,11 +71,12 @@ def embed(
     chosen = parse_columns(columns) if columns else None
     errors, console = Console(stderr=True, soft_wrap=True), Console(soft_wrap=True)
     pairs = load_pairs(dataset, layout=layout, columns=chosen, first_only=first_caption)
+    pairs = _of_splits(pairs, splits, errors)
     if caption_pairs is not None:
         pairs = _text_pairs(pairs, caption_pairs, errors)
     for warning in pairs.warnings:
         errors.print(f"[yellow]warning[/yellow] {warning}", highlight=False)
-    named = [_named(each) for each in encoder]
+    named = [named_encoder(each) for each in encoder]
     with _bars(errors) as progress:
         done = embed_over_ray(
             pairs, named, out, settings, progress, lambda: _connected_quietly(address)
@@ -91,6 +98,28 @@ def embed(
     return 0
 
 
+def _of_splits(pairs: Pairs, splits: tuple[SplitName, ...], console: Console) -> Pairs:
+    """The samples of the official splits that are asked for; a warning if a test split is among all.
+
+    Raises:
+        DataError: the set has no such split.
+    """
+    if splits:
+        for name in splits:
+            pairs.split(name)  # refuses one that is not there
+        assert pairs.splits is not None
+        return pairs.chosen(np.isin(pairs.splits, splits))
+    count = 0 if pairs.splits is None else int((pairs.splits == "test").sum())
+    if 0 < count < len(pairs.ids):
+        console.print(
+            f"[yellow]warning[/yellow] {pairs.name} has an official test split of {count:,} samples, "
+            "which is embedded with the others: a sweep over them divides them by sample id, and "
+            "trains on some of it. If `raymm evaluate` is to score on it, embed with --splits train",
+            highlight=False,
+        )
+    return pairs
+
+
 @contextmanager
 def _connected_quietly(address: str | None) -> Iterator[None]:
     """Connected, without a line of Ray's core for each pool of Ray Data's own making."""
@@ -105,12 +134,6 @@ def _connected_quietly(address: str | None) -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[level]
-
-
-def _named(given: str) -> tuple[str, str]:
-    """Modality and encoder of MODALITY=ENCODER; '' is every modality of the encoder's domain."""
-    modality, mark, name = given.partition("=")
-    return (modality, name) if mark else ("", given)
 
 
 @contextmanager

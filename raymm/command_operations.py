@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from raymm.cli_embed import embed
-from raymm.command import DONE, close, exit_status, shareable
-from raymm.data.dataset import Modality
+from raymm.command import DONE, INTERRUPTED, close, exit_status, shareable
+from raymm.data.dataset import Dataset
 from raymm.data.packed import is_packed
+from raymm.errors import ConfigError
+from raymm.storage.address import joined
 from raymm.sweep.cells import CellResult
-from raymm.sweep.operations import OperationSettings
+from raymm.sweep.operations import ConvirtSettings, OperationSettings, named_encoder
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep, print_plan
 from raymm.sweep.task_runs import TaskRuns
 
 if TYPE_CHECKING:
-    from raymm.tasks.result import TaskResult
+    from torch import Tensor
+
+    from raymm.report.operations import Ranks, ScoredCell
+    from raymm.tasks.retrieval import Retrieved
 
 TASK = "retrieval"
+CONVIRT = "ConVIRT"
 
 
 def run_operations(settings: OperationSettings, command: str, console: Console) -> int:
     """Embed the pairs if need be, train the cells, and compare their retrieval of held-out pairs."""
     place = embedded_at(settings)
-    if not is_packed(place):
-        if settings.plan:
-            console.print(
-                f"The pairs are not embedded yet: {', '.join(settings.encoder)} would write {place}. "
-                "The plan can be shown once they are: raymm embed --tokens, or this command without "
-                "--plan."
-            )
-            return DONE
+    if settings.plan and not is_packed(place):
+        console.print(
+            f"The pairs are not embedded yet: {', '.join(settings.encoder)} would write {place}. "
+            "The plan can be shown once they are: raymm embed --tokens, or this command without "
+            "--plan."
+        )
+        return DONE
+    if not settings.plan and place != settings.dataset:
+        # Also where they are embedded already: it is seen that data and weights are the same still.
         embed(
             encoder=settings.encoder,
             out=place,
@@ -42,106 +51,193 @@ def run_operations(settings: OperationSettings, command: str, console: Console) 
             tokens=True,
             address=settings.address,
         )
-    sweep = prepare_sweep(replace(settings, dataset=place))
-    print_plan(sweep, console)
+    sweeps = prepared(settings, place)
+    for sweep in sweeps:
+        print_plan(sweep, console)
     if settings.plan:
         return DONE
-    claim_places(sweep)
+    for sweep in sweeps:
+        claim_places(sweep)
 
     from raymm.sweep.runner import run_sweep  # Ray takes seconds, which a plan can do without
 
-    with sweep.ledger:
-        return conclude(sweep, run_sweep(sweep, console), command, console)
+    with ExitStack() as stack:
+        done: list[tuple[Sweep, list[CellResult]]] = []
+        for sweep in sweeps:
+            stack.enter_context(sweep.ledger)
+            done.append((sweep, run_sweep(sweep, console)))
+            if exit_status(done[-1][1]) == INTERRUPTED:
+                break
+        return conclude(done, place, command, console)
 
 
 def embedded_at(settings: OperationSettings) -> str:
-    """The folder of embeddings: the one given, or that of the pairs in the cache."""
+    """The folder of embeddings: the one given, or that of the pairs and encoders in the cache."""
     if is_packed(settings.dataset):
         return settings.dataset
-    return str(Path(settings.cache) / f"{Path(settings.dataset).name}-tokens")
+    parts = [Path(settings.dataset).name, *settings.encoder]
+    name = "-".join(re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in parts)
+    return joined(settings.cache, f"{name}-tokens")
 
 
-def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console: Console) -> int:
-    """Score retrieval, write the report, close the sweep's run; returns the exit status."""
+def prepared(settings: OperationSettings, place: str) -> list[Sweep]:
+    """The sweeps that are asked for: over the embeddings in `place`, and ConVIRT's over raw pairs.
+
+    Raises:
+        RaymmError: a setting, the data, a folder or the tracking store is at fault.
+    """
+    sweeps = []
+    if "cbmf" in settings.models:
+        sweeps.append(prepare_sweep(replace(settings, dataset=place, models=("cbmf",))))
+    if "convirt" in settings.models:
+        name = settings.name and f"{settings.name}-convirt"
+        own = {"models": ("convirt",), "operations": OperationSettings.operations, "name": name}
+        convirt = ConvirtSettings(**{**asdict(settings), **own})
+        sweeps.append(prepare_sweep(convirt, raw_pairs(settings)))
+    return sweeps
+
+
+def raw_pairs(settings: OperationSettings) -> Dataset:
+    """The pairs as pixels and token ids, for encoders that are trained.
+
+    Raises:
+        ConfigError: the data set holds embeddings, or an encoder does not fit it.
+    """
+    from raymm.data.sources.pairs.load import load_pairs
+    from raymm.encoders.load import load_encoder
+    from raymm.encoders.raw import raw_dataset
+    from raymm.encoders.work import assigned
+
+    if is_packed(settings.dataset):
+        raise ConfigError(
+            f"ConVIRT trains the encoders on images and texts, and {settings.dataset} holds what they "
+            "made of them. Give the pairs themselves with --dataset, or leave convirt out of --models."
+        )
+    pairs = load_pairs(settings.dataset)
+    named = [named_encoder(each) for each in settings.encoder]
+    loaded = [(modality, load_encoder(name, device="cpu")) for modality, name in named]
+    chosen = dict(assigned(pairs, loaded).values())
+    label = settings.label or (pairs.labels[0].name if pairs.labels else None)
+    return raw_dataset(pairs, chosen, label=label)
+
+
+def conclude(
+    done: Sequence[tuple[Sweep, Sequence[CellResult]]], place: str, command: str, console: Console
+) -> int:
+    """Score retrieval, write the report, close the sweeps' runs; returns the exit status.
+
+    Args:
+        done: sweeps with the results of their cells.
+        place: of the embeddings.
+    """
     from raymm.report.operations import (
         operations_frame,
-        operations_table,
+        operations_tables,
         verdict,
         write_operations_report,
     )
     from raymm.sweep.environment import environment
 
-    finished = [result for result in results if result.status == "finished"]
-    if finished:
-        found, ridge = retrieval(sweep, finished, console)
-        directions = [f"{a.name}_to_{b.name}" for a, b in _both_ways(sweep)]
-        rows = [
-            {
-                "operation": each.cell.model.fusion_operation,
-                "epochs": float(len(each.curve)),
-                "loss/val": each.metrics["loss/val"],
-                **found[each.key].metrics,
-            }
-            for each in finished
-        ]
-        frame = operations_frame(rows, directions, ridge)
-        held_out = int(found[finished[0].key].metrics[f"retrieval/{directions[0]}_gallery"])
-        lines = [*verdict(frame, held_out), *_how(sweep)]
-        write_operations_report(
-            frame,
-            lines,
-            sweep.folder,
-            name=sweep.name,
-            command=command,
-            settings=shareable(sweep.settings),
-            environment=environment(),
-        )
-        title = f"Retrieval of {held_out} held-out pairs of {sweep.dataset.name}, per cent"
-        console.print(operations_table(frame, title))
+    if any(result.status == "finished" for _, results in done for result in results):
+        scored, found = retrieval(done, place, console)
+        groups = next(iter(found.groups.values()))  # of both directions: the same pairs
+        frame = operations_frame(scored, arrays(found.ridge), groups)
+        size = next(iter(found.gallery.values()))
+        title = f"Retrieval of {size} held-out pairs of {done[0][0].dataset.name}, per cent"
+        lines = [*verdict(frame), *_how(done)]
+        for sweep, _ in done:
+            write_operations_report(
+                frame,
+                lines,
+                sweep.folder,
+                title=title,
+                name=sweep.name,
+                command=command,
+                settings=shareable(sweep.settings),
+                environment=environment(),
+            )
+        console.print(operations_tables(frame, title))
         for line in lines:
             console.print(line, highlight=False)
-    console.print(f"results  {sweep.folder}/report.md", soft_wrap=True, highlight=False)
-    failed = sum(result.status == "failed" for result in results)
-    return close(sweep, exit_status(results), failed, command, console)
+    statuses = []
+    for sweep, results in done:
+        console.print(f"results  {sweep.folder}/report.md", soft_wrap=True, highlight=False)
+        failed = sum(result.status == "failed" for result in results)
+        statuses.append(close(sweep, exit_status(results), failed, command, console))
+    return max(statuses)
 
 
 def retrieval(
-    sweep: Sweep, finished: Sequence[CellResult], console: Console
-) -> tuple[dict[str, TaskResult], dict[str, float]]:
-    """Retrieval by each cell's model, recorded in MLflow, and the same metrics of ridge regression."""
+    done: Sequence[tuple[Sweep, Sequence[CellResult]]], place: str, console: Console
+) -> tuple[list[ScoredCell], Retrieved]:
+    """Retrieval of the held-out pairs by each finished cell's model, recorded in MLflow.
+
+    Returns:
+        The cells' ranks; and what one of the models has found, with the ranks by ridge regression
+        between the encoders, which are the same for all.
+    """
+    from raymm.data.sources import load_dataset
     from raymm.tasks.baseline import ridge_baseline
-    from raymm.tasks.retrieval import held_out_retrieval, ridge_metrics
+    from raymm.tasks.retrieval import held_out_result, retrieve_held_out, ridge_held_out
     from raymm.tasks.run import title
     from raymm.training.saved import load_model
 
-    found: dict[str, TaskResult] = {}
-    runs = TaskRuns(sweep.settings.tracking_uri, sweep.dataset.name)
+    scored: list[ScoredCell] = []
+    ridge: dict[str, Tensor] | None = None
     with console.status("scoring retrieval"):
-        first = load_model(f"{sweep.storage}/{finished[0].key}")
-        ridge = ridge_baseline(first.card, sweep.dataset)
-        for result in finished:
-            saved = load_model(f"{sweep.storage}/{result.key}")
-            each = held_out_retrieval(saved, sweep.dataset, ridge, title(saved))
-            found[result.key] = each
-            if runs.cell_of(result.key) and not runs.has_task(result.key, TASK):
-                runs.log_task(result.key, TASK, each.metrics, each.curves, each.files())
-        baseline = ridge_metrics(first, sweep.dataset, ridge)
-    return found, baseline
+        for sweep, results in done:
+            runs = TaskRuns(sweep.settings.tracking_uri, sweep.dataset.name)
+            for result in (each for each in results if each.status == "finished"):
+                saved = load_model(f"{sweep.storage}/{result.key}")
+                if ridge is None:
+                    vectors = load_dataset(place, saved.card.names, saved.card.label)
+                    baseline = ridge_baseline(saved.card, vectors)
+                    ridge = ridge_held_out(saved.card, vectors, baseline)
+                found = replace(retrieve_held_out(saved, sweep.dataset, None), ridge=ridge)
+                scored.append(_scored(result, found))
+                if runs.cell_of(result.key) and not runs.has_task(result.key, TASK):
+                    told = held_out_result(found, sweep.dataset.name, title(saved))
+                    runs.log_task(result.key, TASK, told.metrics, told.curves, told.files())
+    return scored, found
 
 
-def _both_ways(sweep: Sweep) -> list[tuple[Modality, Modality]]:
-    one, two = sweep.dataset.modalities
-    return [(one, two), (two, one)]
+def _scored(result: CellResult, found: Retrieved) -> ScoredCell:
+    from raymm.report.operations import ScoredCell
+
+    model = result.cell.model
+    return ScoredCell(
+        CONVIRT if model.name == "convirt" else model.fusion_operation.replace("_", " "),
+        len(result.curve),
+        result.metrics["loss/val"],
+        arrays(found.model),
+    )
 
 
-def _how(sweep: Sweep) -> list[str]:
-    settings = sweep.settings
-    assert isinstance(settings, OperationSettings)
-    targets = "soft targets (eq. 5)" if settings.soft_targets else "plain InfoNCE"
-    seen = "their mean" if settings.pool_tokens else "each of them"
-    return [
-        f"Attention chooses among the tokens of {' and '.join(settings.encoder)}, which stay frozen; "
-        f"the other operations see {seen}. Trained with {targets}; the epoch is chosen on the "
-        "validation loss. Ridge regression maps one encoder's mean token to the other's; its penalty, "
-        "and which side is mapped, are chosen on the validation pairs."
-    ]
+def arrays(ranks: Mapping[str, Tensor]) -> Ranks:
+    """Ranks as numpy has them."""
+    return {direction: of.numpy() for direction, of in ranks.items()}
+
+
+def _how(done: Sequence[tuple[Sweep, Sequence[CellResult]]]) -> list[str]:
+    lines = []
+    for sweep, _ in done:
+        settings = sweep.settings
+        assert isinstance(settings, OperationSettings)
+        if isinstance(settings, ConvirtSettings):
+            lines.append(
+                "ConVIRT trains the encoders with the projections, by plain InfoNCE; its loss is not "
+                "on the scale of the soft targets' loss."
+            )
+            continue
+        targets = "soft targets (eq. 5)" if settings.soft_targets else "plain InfoNCE"
+        seen = "their mean" if settings.pool_tokens else "each of them"
+        lines.append(
+            f"Attention chooses among the tokens of {' and '.join(settings.encoder)}, which stay "
+            f"frozen; the other operations see {seen}. Trained with {targets}; the epoch is chosen on "
+            "the validation loss."
+        )
+    lines.append(
+        "Ridge regression maps one encoder's mean token to the other's; its penalty, and which side is "
+        "mapped, are chosen on the validation pairs."
+    )
+    return lines

@@ -4,6 +4,7 @@
     python sweeps/fusion_operations.py --plan                # what that would train
     python sweeps/fusion_operations.py --dataset photos/ --encoder google/vit-base-patch16-224 minilm
     python sweeps/fusion_operations.py --operations add dot_attention --seeds 0 1 2
+    python sweeps/fusion_operations.py --models cbmf convirt   # trains encoders: a GPU helps
 
 Embeds the pairs once, trains CBMF with every fusion operation, and compares the retrieval of held-out
 pairs in both directions with ridge regression between the encoders alone. The same command again trains

@@ -1,84 +1,177 @@
-"""The report of the sweep over fusion operations: one table, and what it shows in words."""
+"""The report of the sweep over fusion operations: two tables, and what they show in words."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
 from rich.table import Table
 
-from raymm.report.markdown import flat
+from raymm.report.markdown_table import flat
 
 RIDGE = "ridge regression"
 RECALLS = (1, 5, 10)
 PER_CENT = 100.0
+NORMAL_95 = 1.96
+"""Standard errors on each side of a mean that hold 95 % of a normal distribution."""
+MEAN, LEAD, ERROR = "mean recall", "above ridge", "standard error"
+OVERALL = [f"R@{k}" for k in RECALLS]
+"""Columns of recalls over both directions."""
+
+Ranks = Mapping[str, NDArray[np.float64]]
+"""Direction ("image_to_text") -> (n,) rank of each held-out pair's match; 1 is best."""
+
+
+@dataclass(frozen=True)
+class ScoredCell:
+    """A finished training and how it retrieves the held-out pairs.
+
+    Attributes:
+        model: its row in the table; the trainings of one row differ in their seed alone.
+        epochs: trained.
+        loss: lowest validation loss.
+        ranks: of the held-out pairs, in one order for all cells and both directions.
+    """
+
+    model: str
+    epochs: int
+    loss: float
+    ranks: Ranks
 
 
 def operations_frame(
-    rows: Sequence[Mapping[str, object]], directions: Sequence[str], ridge: Mapping[str, float]
+    cells: Sequence[ScoredCell], ridge: Ranks, groups: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """One row for each operation, mean over its seeds, and one for ridge regression.
+    """One row for each model, mean over its seeds, and one for ridge regression.
+
+    "above ridge" is the difference in mean recall, and "standard error" that of this difference over
+    the held-out pairs: each pair is scored by the model and by ridge regression, so that pairs that are
+    easy for both do not count, and pairs of one group (captions of one photo) count as one.
 
     Args:
-        rows: one for each finished cell: "operation", "epochs", "loss/val" and the metrics
-            "retrieval/<direction>_recall_at_<k>".
-        directions: as "image_to_text".
-        ridge: the same metrics of ridge regression.
+        cells: in the order of the rows.
+        ridge: ranks by ridge regression.
+        groups: (n,) group of each held-out pair.
 
     Returns:
-        Indexed by model; columns "<direction> R@<k>" as shares of 1, "loss/val", "epochs", "seeds".
+        Indexed by model; columns "R@<k>" (mean of the directions), "mean recall" (mean of those),
+        "above ridge", "standard error", "<direction> R@<k>", all as shares of 1; "loss/val",
+        "epochs", "seeds".
     """
-    cells = pd.DataFrame(list(rows))
-    columns = {
-        f"{direction.replace('_', ' ')} R@{k}": f"retrieval/{direction}_recall_at_{k}"
-        for direction in directions
-        for k in RECALLS
-    }
     made: dict[str, dict[str, float]] = {}
-    for operation, group in cells.groupby("operation", sort=False):
-        found = {name: float(group[metric].mean()) for name, metric in columns.items()}
-        found["loss/val"] = float(group["loss/val"].mean())
-        found["epochs"] = float(group["epochs"].mean())
-        made[f"CBMF, {operation}"] = {**found, "seeds": float(len(group))}
-    made[RIDGE] = {name: ridge[metric] for name, metric in columns.items()}
+    base = _score(ridge)
+    for model in dict.fromkeys(cell.model for cell in cells):
+        chosen = [cell for cell in cells if cell.model == model]
+        ahead = np.mean([_score(cell.ranks) for cell in chosen], axis=0) - base
+        made[model] = {
+            **_mean_of([_recalls(cell.ranks) for cell in chosen]),
+            LEAD: float(ahead.mean()),
+            ERROR: clustered_error(ahead, groups),
+            "loss/val": float(np.mean([cell.loss for cell in chosen])),
+            "epochs": float(np.mean([cell.epochs for cell in chosen])),
+            "seeds": float(len(chosen)),
+        }
+    made[RIDGE] = _recalls(ridge)
     return pd.DataFrame.from_dict(made, orient="index")
 
 
-def verdict(frame: pd.DataFrame, pairs: int) -> list[str]:
-    """In words: whether CBMF is better than ridge regression, and how sure that is.
+def _recalls(ranks: Ranks) -> dict[str, float]:
+    by_direction = {
+        f"{direction.replace('_', ' ')} R@{k}": float((of <= k).mean())
+        for direction, of in ranks.items()
+        for k in RECALLS
+    }
+    overall = {
+        f"R@{k}": float(np.mean([(of <= k).mean() for of in ranks.values()])) for k in RECALLS
+    }
+    return {**overall, MEAN: float(np.mean(list(overall.values()))), **by_direction}
+
+
+def _mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _score(ranks: Ranks) -> NDArray[np.float64]:
+    """Each pair's share in the mean recall, (n,)."""
+    hits = [(of <= k).astype(np.float64) for of in ranks.values() for k in RECALLS]
+    score: NDArray[np.float64] = np.mean(hits, axis=0)
+    return score
+
+
+def clustered_error(values: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
+    """Standard error of the mean of (n,) values that come in independent groups.
+
+    It is the square root of the sum of squared group sums of deviations, over n (Liang & Zeger, 1986);
+    where every group is one value, that of independent values.
+    """
+    sums = pd.Series(values - values.mean()).groupby(groups).sum()
+    count = len(sums)
+    corrected = count / (count - 1) if count > 1 else math.nan
+    return float(math.sqrt(corrected * float((sums**2).sum())) / len(values))
+
+
+def verdict(frame: pd.DataFrame) -> list[str]:
+    """In words: whether a model beats ridge regression beyond what chance over the pairs explains.
 
     Args:
         frame: as of `operations_frame`.
-        pairs: held-out pairs behind each recall.
     """
-    names = [name for name in frame.columns if " R@" in name]
-    ridge, cbmf = frame.loc[RIDGE, names], frame.drop(index=RIDGE)[names]
-    wins = {name: int((row > ridge).sum()) for name, row in cbmf.iterrows()}
-    most = max(wins.values())
-    best = " and ".join(str(name) for name, count in wins.items() if count == most)
-    error = math.sqrt(0.25 / pairs) * PER_CENT
-    lines = [
-        f"{best}: better than ridge regression in {most} of the {len(names)} recalls.",
-        f"A recall over {pairs} pairs has a standard error of up to {error:.1f} points: smaller "
-        "differences may be chance.",
-    ]
-    behind = [str(name) for name, count in wins.items() if count * 2 < len(names)]
-    if behind:
-        lines.insert(1, f"Worse than ridge regression in most recalls: {'; '.join(behind)}.")
+    rows = frame.drop(index=RIDGE)
+    sure = rows[LEAD] > NORMAL_95 * rows[ERROR]
+    behind = rows[LEAD] < -NORMAL_95 * rows[ERROR]
+    told = {str(name): _against(row, frame[MEAN][RIDGE]) for name, row in rows.iterrows()}
+    lines = []
+    if sure.any():
+        lines.append(f"Better than ridge regression: {_listed(told, rows.index[sure])}.")
+    else:
+        best = str(rows[LEAD].idxmax())
+        lines.append(
+            "No model beats ridge regression beyond chance. The best mean recall has "
+            f"{best}: {told[best]}."
+        )
+    unsure = rows.index[~sure & ~behind]
+    if sure.any() and len(unsure):
+        lines.append(f"Neither better nor worse beyond chance: {_listed(told, unsure)}.")
+    if behind.any():
+        lines.append(f"Worse than ridge regression: {_listed(told, rows.index[behind])}.")
+    lines.append(
+        "Mean recall: of R@1, R@5 and R@10 in both directions and over seeds. After ± stands the half "
+        "of the 95 % interval of the difference over the held-out pairs; other splits and other data "
+        "may differ by more."
+    )
     return lines
 
 
-def operations_table(frame: pd.DataFrame, title: str) -> Table:
-    """The frame for a terminal: recalls in per cent; the best of each column bold."""
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+def _against(row: pd.Series, ridge: float) -> str:
+    lead, half = PER_CENT * row[LEAD], PER_CENT * NORMAL_95 * row[ERROR]
+    return f"{PER_CENT * row[MEAN]:.1f} against {PER_CENT * ridge:.1f} ({lead:+.1f} ± {half:.1f})"
+
+
+def _listed(told: Mapping[str, str], names: Iterable[object]) -> str:
+    return "; ".join(f"{name}, {told[str(name)]}" for name in names)
+
+
+def operations_tables(frame: pd.DataFrame, title: str) -> RenderableType:
+    """The frame for a terminal of 80 columns: both directions together, then each."""
+    return Group(
+        *(_table(shown, words) for words, shown in _parts(frame, title, "[bold]{}[/bold]"))
+    )
+
+
+def _table(shown: Mapping[str, Mapping[str, str]], title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("", no_wrap=True)
-    for name in frame.columns:
-        table.add_column(str(name), justify="right")
-    for model, cells in _shown(frame).items():
-        table.add_row(model, *cells)
+    for name in next(iter(shown.values())):
+        table.add_column(name, justify="right", overflow="fold", vertical="bottom")
+    for model, cells in shown.items():
+        table.add_row(model, *cells.values())
     return table
 
 
@@ -87,21 +180,33 @@ def write_operations_report(
     lines: Iterable[str],
     folder: Path,
     *,
+    title: str,
     name: str,
     command: str,
     settings: Mapping[str, object],
     environment: Mapping[str, str],
 ) -> None:
-    """Write `operations.csv` and `report.md`."""
+    """Write `operations.csv` and `report.md`.
+
+    Args:
+        frame: as of `operations_frame`.
+        lines: what it shows, in words.
+        folder: of the sweep.
+        title: of the table.
+        name: of the sweep.
+        command: that made it.
+        settings: of the sweep.
+        environment: versions and machine.
+    """
     frame.to_csv(folder / "operations.csv", index_label="model", lineterminator="\n")
-    header = ["", *map(str, frame.columns)]
-    body = [[model, *cells] for model, cells in _shown(frame, bold="**{}**").items()]
-    parts = [
-        f"# {name}",
-        *lines,
-        markdown_table(header, body),
-        "Recalls in per cent, on pairs that no model has seen; loss/val and epochs as early stopping "
-        "chose them. Numbers: `operations.csv`.",
+    parts = [f"# {name}", *lines]
+    for words, shown in _parts(frame, title, "**{}**"):
+        headings = [" ".join(heading.split()) for heading in next(iter(shown.values()))]
+        rows = [[model, *cells.values()] for model, cells in shown.items()]
+        parts += [f"**{words}**", markdown_table(["", *headings], rows)]
+    parts += [
+        "Recalls in per cent, on pairs that no model has seen; loss and epochs as early stopping chose "
+        "them. Numbers: `operations.csv`.",
         f"## How it was made\n\n```\n{command}\n```",
         "### Settings\n\n"
         + markdown_table(["setting", "value"], [list(row) for row in flat(settings)]),
@@ -111,24 +216,42 @@ def write_operations_report(
     (folder / "report.md").write_text("\n\n".join(parts) + "\n")
 
 
-def _shown(frame: pd.DataFrame, bold: str = "[bold]{}[/bold]") -> dict[str, list[str]]:
-    shown: dict[str, list[str]] = {str(model): [] for model in frame.index}
-    for name in frame.columns:
-        column = frame[name]
-        recall = " R@" in str(name)
-        for model, value in column.items():
-            text = _figure(float(value), str(name))
-            best = recall and float(value) == float(column.max())
-            shown[str(model)].append(bold.format(text) if best else text)
-    return shown
+Shown = dict[str, dict[str, str]]
+"""Model -> heading -> text."""
 
 
-def _figure(value: float, name: str) -> str:
-    if math.isnan(value):
-        return ""
-    if " R@" in name:
-        return f"{PER_CENT * value:.1f}"
-    return f"{value:.3f}" if name == "loss/val" else f"{value:g}"
+def _parts(frame: pd.DataFrame, title: str, bold: str) -> list[tuple[str, Shown]]:
+    """The two tables with their titles; the best recall of each column is bold."""
+    overall = {str(model): _recall_cells(frame, model, OVERALL, bold) for model in frame.index}
+    for model, cells in overall.items():
+        row = frame.loc[model]
+        cells["mean"] = _bold(frame, model, MEAN, bold)
+        lead, half = PER_CENT * row[LEAD], PER_CENT * NORMAL_95 * row[ERROR]
+        cells["against ridge"] = "" if math.isnan(lead) else f"{lead:+.1f} ± {half:.1f}"
+        cells["loss"] = "" if math.isnan(row["loss/val"]) else f"{row['loss/val']:.3f}"
+        cells["epochs"] = "" if math.isnan(row["epochs"]) else f"{row['epochs']:.3g}"
+        cells["seeds"] = "" if math.isnan(row["seeds"]) else f"{row['seeds']:g}"
+    names = [name for name in frame.columns if " R@" in name]
+    each = {str(model): _recall_cells(frame, model, names, bold) for model in frame.index}
+    return [(f"{title}, mean of both directions", overall), ("Each direction, per cent", each)]
+
+
+def _recall_cells(
+    frame: pd.DataFrame, model: object, names: Iterable[str], bold: str
+) -> dict[str, str]:
+    return {_heading(name): _bold(frame, model, name, bold) for name in names}
+
+
+def _heading(name: str) -> str:
+    """ "image to text R@1" in three lines; "R@1" stays."""
+    direction, space, recall = name.rpartition(" ")
+    return direction.replace(" to ", "\nto ") + "\n" + recall if space else name
+
+
+def _bold(frame: pd.DataFrame, model: object, name: str, bold: str) -> str:
+    value = float(frame[name][model])
+    text = f"{PER_CENT * value:.1f}"
+    return bold.format(text) if value == float(frame[name].max()) else text
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -24,6 +24,10 @@ DEFAULTS = {
     "warmup_steps": 6,
 }
 """What the sweep uses where neither a setting nor --preset paper says otherwise."""
+CONVIRT_DEFAULTS = {**DEFAULTS, "batch_size": 32, "learning_rate": 1e-4, "warmup_steps": 50}
+"""The same for ConVIRT, whose pretrained encoders a large step would spoil (Zhang et al., 2022, 4.2)."""
+AlignmentName = Literal["cbmf", "convirt"]
+HELD_OUT = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +47,12 @@ class OperationSettings(SweepSettings):
     """Pairs: the built-in ones (emoji), a folder of images and texts, or a folder of embeddings that
     `raymm embed --tokens` has made."""
     encoder: tuple[str, ...] = ("efficientnet-lite0", "minilm")
-    """Frozen encoders of the pairs, one for each modality."""
+    """Encoders of the pairs, one for each modality."""
     cache: str = "embeddings"
     """Folder for the encoders' vectors, computed once."""
+    models: tuple[AlignmentName, ...] = ("cbmf",)
+    """convirt adds the CBMF paper's baseline, which trains the encoders themselves: minutes an epoch
+    without a GPU."""
     operations: tuple[FusionOperation, ...] = FUSION_OPERATIONS
     """Fusion operations to compare."""
     seeds: tuple[int, ...] = (0,)
@@ -63,6 +70,14 @@ class OperationSettings(SweepSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.models or len(set(self.models)) < len(self.models):
+            raise ConfigError(f"--models = {self.models!r}: give at least one, and each only once.")
+        for model in self.models:
+            if model not in ("cbmf", "convirt"):
+                raise ConfigError(
+                    f"--models {model}: this sweep compares cbmf and convirt; the other models are "
+                    "compared by sweeps/sparsity_grid.py."
+                )
         for operation in self.operations:
             if operation not in FUSION_OPERATIONS:
                 known = nearest(operation, FUSION_OPERATIONS)
@@ -77,6 +92,7 @@ class OperationSettings(SweepSettings):
 
     def configs(self, dataset: Dataset) -> Iterator[CellConfig]:
         """A cell for each operation and seed."""
+        check_two(dataset)
         pooled = [each.name for each in dataset.modalities if each.kind == "table"]
         attention = [each for each in self.operations if each in ATTENTION_OPERATIONS]
         if pooled and attention:
@@ -85,12 +101,7 @@ class OperationSettings(SweepSettings):
                 f"({', '.join(pooled)}). Embed with `raymm embed --tokens`, or give --operations "
                 "without attention."
             )
-        values: dict[str, Any] = {} if self.preset == "paper" else DEFAULTS
-        chosen = {name: value for name, value in values.items() if getattr(self, name) is None}
-        if self.test_fraction is None:
-            chosen["test_fraction"] = fraction_for(
-                dataset, self.held_out or HELD_OUT, self.split_seed
-            )
+        chosen = self.chosen(dataset, DEFAULTS)
         targets = "soft" if self.soft_targets else "hard"
         for operation in self.operations:
             for seed in self.seeds:
@@ -98,8 +109,57 @@ class OperationSettings(SweepSettings):
                 varied["pool_tokens"] = self.pool_tokens and operation not in ATTENTION_OPERATIONS
                 yield self.config(dataset, **{**chosen, **varied, "name": "cbmf"})
 
+    def chosen(self, dataset: Dataset, defaults: dict[str, Any]) -> dict[str, Any]:
+        """The sweep's own values, where neither a setting nor the preset says otherwise."""
+        values = {} if self.preset == "paper" else defaults
+        chosen = {name: value for name, value in values.items() if getattr(self, name) is None}
+        if self.test_fraction is None:
+            held_out = self.held_out or HELD_OUT
+            chosen["test_fraction"] = fraction_for(dataset, held_out, self.split_seed)
+        return chosen
 
-HELD_OUT = 200
+
+@dataclass(frozen=True, kw_only=True)
+class ConvirtSettings(OperationSettings):
+    """Train ConVIRT on the raw pairs of a sweep over operations: the same splits, the same scores."""
+
+    AXES: ClassVar[tuple[str, ...]] = ("seeds",)
+    KIND: ClassVar[str] = "convirt"
+
+    models: tuple[AlignmentName, ...] = ("convirt",)
+
+    def configs(self, dataset: Dataset) -> Iterator[CellConfig]:
+        """A cell for each seed.
+
+        Args:
+            dataset: raw pairs, their modalities in the order of the encoders.
+        """
+        check_two(dataset)
+        names = tuple(named_encoder(each)[1] for each in self.encoder)
+        chosen = self.chosen(dataset, CONVIRT_DEFAULTS)
+        for seed in self.seeds:
+            varied = {"seed": seed, "name": "convirt", "encoders": names}
+            yield self.config(dataset, **{**chosen, **varied})
+
+
+def named_encoder(given: str) -> tuple[str, str]:
+    """Modality and encoder of MODALITY=ENCODER; '' is every modality of the encoder's domain."""
+    modality, mark, name = given.partition("=")
+    return (modality, name) if mark else ("", given)
+
+
+def check_two(dataset: Dataset) -> None:
+    """See that there are two modalities to retrieve each other.
+
+    Raises:
+        ConfigError: there are more, or one.
+    """
+    names = [modality.name for modality in dataset.modalities]
+    if len(names) != 2:
+        raise ConfigError(
+            f"Retrieval is compared between two modalities, and {dataset.name} has {len(names)}: "
+            f"{', '.join(names)}. Choose two with --modalities, or an --encoder for each of two."
+        )
 
 
 def fraction_for(dataset: Dataset, count: int, split_seed: int) -> float:

@@ -50,15 +50,20 @@ class Sweep:
         return given.rstrip("/") if "://" in given else str(Path(given).absolute())
 
 
-def prepare_sweep(settings: SweepSettings) -> Sweep:
+def prepare_sweep(settings: SweepSettings, dataset: Dataset | None = None) -> Sweep:
     """Load the data and find out what there is to do. Starts nothing and writes nothing.
 
     A plan may be made on a machine that could not hold the sweep; `print_plan` says so.
 
+    Args:
+        settings: of the sweep.
+        dataset: the data, where they are not to be loaded as the settings say.
+
     Raises:
         RaymmError: a setting, the data, the results folder or the tracking store is at fault.
     """
-    dataset = load_dataset(settings.dataset, settings.modalities, settings.label)
+    if dataset is None:
+        dataset = load_dataset(settings.dataset, settings.modalities, settings.label)
     cells = settings.expand(dataset)
     check_conditions(dataset, cells)
     name = sweep_name(settings, dataset, cells)

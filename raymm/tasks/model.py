@@ -9,21 +9,25 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raymm.data.dataset import Dataset, Modality
+from raymm.data.sources.pairs.build import Column, build
 from raymm.data.sources.pairs.pairs import Domain, Items, Pairs
 from raymm.encoders.base import Encoder
 from raymm.encoders.embed import embed_pairs
+from raymm.encoders.raw import raw_dataset
 from raymm.errors import ConfigError, DataError
+from raymm.storage.address import joined
 from raymm.tasks.rows import pooled
 from raymm.training.saved import SavedModel
 
 Vectors = NDArray[np.float32]
+AT_ONCE = 512
+"""Items held as pixels, where a model runs its encoders itself: 75 MiB at 224 x 224."""
 Track: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Shows progress: a title and a total -> a context whose value is told how much more is done."""
 
@@ -37,6 +41,9 @@ def untracked(title: str, total: int) -> AbstractContextManager[Callable[[int], 
 class TaskModel:
     """A trained model and the encoders whose vectors it was trained on.
 
+    A model that runs its encoders itself, as ConVIRT does, is given pixels and token ids; `encoders` are
+    then the pretrained ones that it began with.
+
     Attributes:
         saved: the model.
         encoders: modality of the model -> its encoder.
@@ -47,7 +54,7 @@ class TaskModel:
 
     saved: SavedModel
     encoders: Mapping[str, Encoder]
-    cache: Path
+    cache: str
     name: str
     track: Track = field(default=untracked)
 
@@ -83,6 +90,12 @@ class TaskModel:
         """Items of a set seen through all the model's encoders of their domain, and through it."""
         seen = {name: self.vectors(pairs, item, name) for name in self.modalities(domain)}
         parts = list(seen.values())
+        if self.runs_encoders:
+            return Embedding(
+                ids=parts[0].ids,
+                model=self._from_items(_of(pairs, parts[0].ids, item), item, domain),
+                alone={name: pooled(part.modalities[0]) for name, part in seen.items()},
+            )
         # What is lost, an image that does not decode, is lost to all encoders of images alike.
         joined = Dataset(
             pairs.name, parts[0].ids, tuple(each.modalities[0] for each in parts), None, ""
@@ -95,6 +108,10 @@ class TaskModel:
 
     def embedded_texts(self, texts: Sequence[str]) -> Vectors:
         """A few texts through the model, (n, d): computed here and now."""
+        if self.runs_encoders:
+            ids = [f"{number:06}" for number in range(len(texts))]
+            given = build("texts", ids, {"text": Column("text", list(texts))})
+            return self._from_items(given, "text", "text")
         rows = np.arange(len(texts), dtype=np.int64)
         modalities = []
         for name in self.modalities("text"):
@@ -109,9 +126,31 @@ class TaskModel:
         texts_seen = Dataset("texts", ids, tuple(modalities), None, "")
         return self.saved.embed_dataset(texts_seen).fusion
 
+    @property
+    def runs_encoders(self) -> bool:
+        """Whether the model takes pixels and token ids, not encoders' vectors."""
+        return bool(self.saved.card.config.model.encoders)
+
+    def _from_items(self, pairs: Pairs, item: str, domain: Domain) -> Vectors:
+        """Items through a model that runs its encoders itself, some at a time: (n, d)."""
+        names, found = self.modalities(domain), []
+        with self.track(f"{self.name}: {pairs.name} {item}", len(pairs.ids)) as advance:
+            for start in range(0, len(pairs.ids), AT_ONCE):
+                place = np.arange(len(pairs.ids))
+                part = pairs.chosen((place >= start) & (place < start + AT_ONCE))
+                raw = [raw_dataset(part, {item: self.encoders[name]}) for name in names]
+                modalities = tuple(
+                    replace(each.modalities[0], name=name)
+                    for each, name in zip(raw, names, strict=True)
+                )
+                joined = Dataset(part.name, part.ids, modalities, None, "")
+                found.append(self.saved.embed_dataset(joined).fusion)
+                advance(len(part.ids))
+        return np.concatenate(found)
+
     def _tokens(self, modality: str) -> bool:
         specs = {spec.name: spec for spec in self.saved.card.specs}
-        return specs[modality].kind == "sequence"
+        return specs[modality].kind == "sequence" and not specs[modality].raw
 
 
 @dataclass(frozen=True)
@@ -130,7 +169,7 @@ class Embedding:
 
 
 def item_vectors(
-    pairs: Pairs, item: str, encoder: Encoder, cache: Path, tokens: bool, track: Track = untracked
+    pairs: Pairs, item: str, encoder: Encoder, cache: str, tokens: bool, track: Track = untracked
 ) -> Dataset:
     """What an encoder makes of one modality of a set, computed once: samples that could be read.
 
@@ -145,12 +184,18 @@ def item_vectors(
     alone = replace(pairs, items=(pairs.of(item),), labels=())
     parts = (pairs.name, item, encoder.name, "tokens" if tokens else "pooled")
     name = "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)
-    folder = cache / f"{name}-{alone.fingerprint()[:8]}-{encoder.checksum[:8]}"
+    folder = joined(cache, f"{name}-{alone.fingerprint()[:8]}-{encoder.checksum[:8]}")
     with track(f"{encoder.name}: {pairs.name} {item}", len(pairs.of(item).values)) as advance:
         found = embed_pairs(alone, {item: encoder}, folder, tokens=tokens, progress=advance)
     (seen,) = found.modalities
     rows = np.arange(len(seen.rows), dtype=np.int64)  # without images that do not decode
     return Dataset(found.name, found.ids[seen.rows], (replace(seen, rows=rows),), None, "")
+
+
+def _of(pairs: Pairs, ids: NDArray[np.str_], item: str) -> Pairs:
+    """Some samples of a set with one of its modalities and nothing else."""
+    chosen = pairs.chosen(np.isin(pairs.ids, ids))
+    return replace(chosen, items=(chosen.of(item),), labels=())
 
 
 def check_trained_on(saved: SavedModel, dataset: Dataset) -> None:

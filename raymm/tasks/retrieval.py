@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raymm.data.dataset import Dataset
+from raymm.data.dataset import Dataset, Modality
 from raymm.data.prepare import prepare
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.errors import DataError
@@ -25,6 +25,7 @@ from raymm.tasks.model import TaskModel, Vectors, check_trained_on, only
 from raymm.tasks.paper import FIGURE_4
 from raymm.tasks.result import PER_CENT, TaskResult, TaskTable, compared
 from raymm.tasks.rows import pooled, rows_of
+from raymm.training.card import ModelCard
 from raymm.training.saved import SavedModel
 
 GROUP_MARK, RIDGE = "#", "ridge regression"
@@ -49,26 +50,35 @@ class Side:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Ranks (n,) of each query's best match, by direction ("image_to_text")."""
+    """Ranks (n,) of each query's best match, by direction ("image_to_text").
+
+    Attributes:
+        model: by the model.
+        ridge: by ridge regression between its encoders; empty without that baseline.
+        gallery: how many are ranked.
+        groups: (n,) group of each query: those of one group are not independent.
+    """
 
     model: Mapping[str, Tensor]
     ridge: Mapping[str, Tensor]
     gallery: Mapping[str, int]
+    groups: Mapping[str, NDArray[np.int64]]
 
 
 def retrieve(one: Side, two: Side, ridge: RidgeBaseline | None) -> Retrieved:
     """Rank the matches in both directions, by the model and by ridge regression."""
-    model, linear, gallery = {}, {}, {}
+    model, linear, gallery, by_group = {}, {}, {}, {}
     for queries, targets in ((one, two), (two, one)):
         direction = f"{queries.name}_to_{targets.name}"
         groups = (queries.groups, targets.groups)
+        by_group[direction] = queries.groups
         gallery[direction] = len(targets.groups)
         sides = as_tensor(queries.model), as_tensor(targets.model)
         model[direction] = match_ranks(*sides, *groups)
         if ridge is not None:
             both = ridge.comparable((queries.name, queries.alone), (targets.name, targets.alone))
             linear[direction] = match_ranks(*both, *groups)
-    return Retrieved(model, linear, gallery)
+    return Retrieved(model, linear, gallery, by_group)
 
 
 def held_out_retrieval(
@@ -85,35 +95,70 @@ def held_out_retrieval(
     Raises:
         DataError: the data set has not two modalities, or is another one than the model's.
     """
-    one, two = _held_out(saved, dataset)
-    return _result(retrieve(one, two, ridge), dataset.name, name, "the test split of its own data")
+    return held_out_result(retrieve_held_out(saved, dataset, ridge), dataset.name, name)
 
 
-def ridge_metrics(saved: SavedModel, dataset: Dataset, ridge: RidgeBaseline) -> dict[str, float]:
-    """The recalls of ridge regression where `held_out_retrieval` has those of the model."""
-    found = retrieve(*_held_out(saved, dataset), ridge)
-    metrics: dict[str, float] = {}
-    for direction, positions in found.ridge.items():
-        metrics |= matching_metrics(positions, found.gallery[direction], direction)
-    return metrics
+def retrieve_held_out(
+    saved: SavedModel, dataset: Dataset, ridge: RidgeBaseline | None
+) -> Retrieved:
+    """The ranks behind `held_out_retrieval`; the queries of both directions are the same samples."""
+    return retrieve(*_held_out(saved, dataset), ridge)
+
+
+def held_out_result(found: Retrieved, dataset: str, name: str) -> TaskResult:
+    """What `held_out_retrieval` returns, of ranks that are known.
+
+    Args:
+        found: by `retrieve_held_out`.
+        dataset: name of the data set.
+        name: of the model, for tables.
+    """
+    return _result(found, dataset, name, "the test split of its own data")
+
+
+def ridge_held_out(card: ModelCard, dataset: Dataset, ridge: RidgeBaseline) -> dict[str, Tensor]:
+    """Ranks by ridge regression where `retrieve_held_out` has those of a model, by direction.
+
+    Args:
+        card: of a model, for its splits.
+        dataset: of encoders' vectors, of the samples that the model was trained on.
+        ridge: fitted to its train split.
+    """
+    ids, one, two = _held_out_parts(card, dataset)
+    groups, ranks = _groups(ids), {}
+    for queries, targets in ((one, two), (two, one)):
+        both = ridge.comparable((queries.name, pooled(queries)), (targets.name, pooled(targets)))
+        ranks[f"{queries.name}_to_{targets.name}"] = match_ranks(*both, groups, groups)
+    return ranks
 
 
 def _held_out(saved: SavedModel, dataset: Dataset) -> tuple[Side, Side]:
     """The pairs of the test split, seen through a model and through its encoders alone."""
     check_trained_on(saved, dataset)
+    ids, *parts = _held_out_parts(saved.card, dataset)
+    groups, sides = _groups(ids), []
+    for part in parts:
+        seen = saved.embed_dataset(Dataset(dataset.name, ids, (part,), None, ""))
+        # Of pixels and token ids there are no vectors of the encoder alone: no baseline asks for them.
+        alone = seen.fusion[:, :0] if part.raw else pooled(part)
+        sides.append(Side(part.name, groups, seen.fusion, alone))
+    return sides[0], sides[1]
+
+
+def _held_out_parts(
+    card: ModelCard, dataset: Dataset
+) -> tuple[NDArray[np.str_], Modality, Modality]:
+    """Ids of the test split's pairs, and both modalities of those."""
     if len(dataset.modalities) != 2:
         names = ", ".join(modality.name for modality in dataset.modalities)
         raise DataError(f"Retrieval is between two modalities; {dataset.name} has {names}.")
-    split = prepare(dataset, saved.card.config.data).test
+    split = prepare(dataset, card.config.data).test
     both = np.flatnonzero(split.presence.all(axis=1))
-    ids = split.ids[both]
-    groups = _groups(ids)
-    sides = []
-    for modality, column in zip(dataset.modalities, split.columns, strict=True):
-        part = rows_of(modality, column.row_of[both])
-        seen = saved.embed_dataset(Dataset(dataset.name, ids, (part,), None, ""))
-        sides.append(Side(modality.name, groups, seen.fusion, pooled(part)))
-    return sides[0], sides[1]
+    one, two = (
+        rows_of(modality, column.row_of[both])
+        for modality, column in zip(dataset.modalities, split.columns, strict=True)
+    )
+    return split.ids[both], one, two
 
 
 def pairs_retrieval(model: TaskModel, pairs: Pairs, ridge: RidgeBaseline | None) -> TaskResult:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
+from raymm.data.sources.pairs.load import load_pairs
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.encoders.base import Encoder
 from raymm.encoders.load import load_encoder
 from raymm.encoders.pooling import POOLINGS
+from raymm.encoders.raw import raw_dataset
 from raymm.encoders.record import Source
 from raymm.errors import ConfigError, DataError, nearest
 from raymm.tasks.baseline import RidgeBaseline, ridge_baseline
@@ -69,7 +70,7 @@ def open_model(
     found = {
         name: _encoder(saved, name, given.get(name), card.sources.get(name)) for name in card.names
     }
-    return TaskModel(saved, found, Path(cache), title(saved), track)
+    return TaskModel(saved, found, cache, title(saved), track)
 
 
 def title(saved: SavedModel) -> str:
@@ -81,6 +82,9 @@ def title(saved: SavedModel) -> str:
 
 
 def _encoder(saved: SavedModel, modality: str, given: str | None, source: Source | None) -> Encoder:
+    card = saved.card
+    if card.config.model.encoders:
+        return _begun_with(saved, modality, given)
     name = given or (source.encoder if source else None)
     if name is None:
         raise ConfigError(
@@ -88,13 +92,28 @@ def _encoder(saved: SavedModel, modality: str, given: str | None, source: Source
             f"'{modality}'. Name it: --encoders {modality}=minilm"
         )
     encoder = load_encoder(name) if source is None else _same(name, source)
-    (width,) = (spec.width for spec in saved.card.specs if spec.name == modality)
+    (width,) = (spec.width for spec in card.specs if spec.name == modality)
     if encoder.width != width:
         raise ConfigError(
             f"'{name}' makes vectors of width {encoder.width}, and the model's modality "
             f"'{modality}' has width {width}. Name the encoder that made it with --encoders."
         )
     return encoder
+
+
+def _begun_with(saved: SavedModel, modality: str, given: str | None) -> Encoder:
+    """The pretrained encoder of a model that runs its encoders itself; its own weights are the model's.
+
+    Raises:
+        ConfigError: another one is asked for.
+    """
+    own = saved.card.config.model.encoders[saved.card.names.index(modality)]
+    if given not in (None, own):
+        raise ConfigError(
+            f"The model in {saved.folder} holds its own encoder of '{modality}', made from '{own}'. "
+            f"Leave --encoders {modality}={given} out."
+        )
+    return load_encoder(own)
 
 
 def _same(name: str, source: Source) -> Encoder:
@@ -131,8 +150,13 @@ def training_data(saved: SavedModel) -> Dataset:
     Raises:
         DataError: it is there no longer, or has changed.
     """
-    data = saved.card.config.data
-    dataset = load_dataset(data.dataset, saved.card.names, saved.card.label)
+    card, data = saved.card, saved.card.config.data
+    if card.config.model.encoders:
+        named = zip(card.names, card.config.model.encoders, strict=True)
+        loaded = {name: load_encoder(encoder) for name, encoder in named}
+        dataset = raw_dataset(load_pairs(data.dataset), loaded, label=card.label)
+    else:
+        dataset = load_dataset(data.dataset, card.names, card.label)
     check_trained_on(saved, dataset)
     return dataset
 
@@ -158,9 +182,8 @@ def run_task(
         raise ConfigError(f"There is no task '{task}': {nearest(task, TASKS)}")
     if task == "retrieval" and pairs is None:
         dataset = training_data(model.saved)
-        return held_out_retrieval(
-            model.saved, dataset, ridge_baseline(model.saved.card, dataset), model.name
-        )
+        baseline = None if model.runs_encoders else ridge_baseline(model.saved.card, dataset)
+        return held_out_retrieval(model.saved, dataset, baseline, model.name)
     if pairs is None:
         raise ConfigError(f"The task '{task}' needs a data set: give --dataset.")
     match task:
@@ -182,6 +205,8 @@ def run_task(
 
 def _ridge(model: TaskModel) -> tuple[RidgeBaseline | None, str]:
     """The baseline where the data that the model was trained on are still there, or why not."""
+    if model.runs_encoders:
+        return None, "Without the baseline of ridge regression: it needs encoders' vectors."
     try:
         return ridge_baseline(model.saved.card, training_data(model.saved)), ""
     except DataError as error:

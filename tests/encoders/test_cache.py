@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -134,3 +135,29 @@ def test_the_command(
     assert (tmp_path / "cache" / RECORD).is_file()
     assert main(["embed", "--encoder", "picture=" + folders[0], "--out", to]) == 1
     assert "no such modality 'picture': Known: image" in capsys.readouterr().err
+
+
+def test_official_splits(
+    tmp_path: Path,
+    folders: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A test split among all is warned of; one that is left out is not in the cache."""
+    monkeypatch.setattr("raymm.training.cluster.connected", lambda address: nullcontext())
+    (tmp_path / "pairs").mkdir()
+    for name, count in (("train", 6), ("val", 3), ("test", 2)):
+        frame = pd.DataFrame({"text": [f"{name} cat {row}" for row in range(count)]})
+        frame.to_parquet(tmp_path / "pairs" / f"{name}.parquet")
+    start = ["embed", "--dataset", str(tmp_path / "pairs"), "--columns", "text=text"]
+    start += ["--encoder", folders[1], "--out"]
+    assert main([*start, str(tmp_path / "all")]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "official test split of 2 samples" in said and "--splits train" in said
+    assert main([*start, str(tmp_path / "some"), "--splits", "train", "validation"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    ids = open_packed(str(tmp_path / "some")).ids.tolist()
+    assert len(ids) == 9 and not any(each.startswith("test") for each in ids)
+    (tmp_path / "pairs" / "test.parquet").unlink()
+    assert main([*start, str(tmp_path / "none"), "--splits", "test"]) == 1
+    assert "has no split 'test'" in " ".join(capsys.readouterr().err.split())

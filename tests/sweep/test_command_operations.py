@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from rich.console import Console
 
 from raymm.command import DONE, SOME_FAILED
-from raymm.command_operations import conclude, embedded_at, run_operations
+from raymm.command_operations import conclude, embedded_at, prepared, run_operations
+from raymm.data.sources.pairs.load import load_pairs
 from raymm.encoders.embed import embed_pairs
+from raymm.errors import ConfigError, DataError
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.operations import OperationSettings
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep
@@ -78,26 +83,28 @@ def test_the_table_holds_every_operation_and_ridge_regression() -> None:
     sweep, out = opened_sweep(), console()
     with sweep.ledger:
         results = [trained(sweep, cell) for cell in sweep.cells]
-        assert conclude(sweep, results, "python sweeps/fusion_operations.py", out) == DONE
+        done = [(sweep, results)]
+        assert conclude(done, "vectors", "python sweeps/fusion_operations.py", out) == DONE
     said = out.export_text()
     for wanted in (
-        "CBMF, add",
-        "CBMF, dot_attention",
+        "add",
+        "dot attention",
         "ridge regression",
         "Retrieval of 30 held-out",
     ):
         assert wanted in said
     frame = pd.read_csv(sweep.folder / "operations.csv", index_col="model")
-    assert frame.shape == (3, 6 + 3)
+    assert list(frame.index) == ["add", "dot attention", "ridge regression"]
     report = (sweep.folder / "report.md").read_text()
-    assert "standard error" in report and "python sweeps/fusion_operations.py" in report
+    assert "than ridge regression" in report or "beats ridge regression" in report
+    assert "python sweeps/fusion_operations.py" in report
 
     tasks = runs(STORE, "task")
     assert {run.data.tags["raymm.of_cell"] for run in tasks} == {cell.key for cell in sweep.cells}
     by_key = {run.data.tags["raymm.of_cell"]: run.data.metrics for run in tasks}
     add = next(c.key for c in sweep.cells if c.config.model.fusion_operation == "add")
     recall = by_key[add]["retrieval/image_to_text_recall_at_5"]
-    assert frame["image to text R@5"].to_dict()["CBMF, add"] == pytest.approx(recall)
+    assert frame["image to text R@5"].to_dict()["add"] == pytest.approx(recall)
 
 
 def test_a_second_time_the_same_is_reported_and_nothing_recorded_twice() -> None:
@@ -105,7 +112,7 @@ def test_a_second_time_the_same_is_reported_and_nothing_recorded_twice() -> None
     assert set(again.finished) == {cell.key for cell in again.cells}
     with again.ledger:
         results = [again.finished[cell.key] for cell in again.cells]
-        assert conclude(again, results, "x", console()) == DONE
+        assert conclude([(again, results)], "vectors", "x", console()) == DONE
     assert len(runs(STORE, "task")) == 2
 
 
@@ -115,7 +122,7 @@ def test_a_failed_cell_is_left_out_of_the_table() -> None:
     failed = CellResult(second.config, "squares-0", second.key, "failed", "ConfigError: no")
     with sweep.ledger:
         results = [sweep.finished[first.key], failed]
-        assert conclude(sweep, results, "x", console()) == SOME_FAILED
+        assert conclude([(sweep, results)], "vectors", "x", console()) == SOME_FAILED
     frame = pd.read_csv(sweep.folder / "operations.csv", index_col="model")
     assert len(frame) == 2
 
@@ -129,4 +136,36 @@ def test_a_plan_of_pairs_that_are_not_embedded_starts_nothing(
     assert run_operations(settings, "x", out) == DONE
     assert "not embedded yet" in out.export_text()
     assert list(tmp_path.iterdir()) == []
-    assert embedded_at(settings) == "embeddings/emoji-tokens"
+
+
+def test_other_encoders_have_a_cache_of_their_own() -> None:
+    assert embedded_at(OperationSettings()) == "embeddings/emoji-efficientnet-lite0-minilm-tokens"
+    other = OperationSettings(dataset="here/photos/", encoder=("google/vit", "text=/models/bert"))
+    assert embedded_at(other) == "embeddings/photos-google-vit-text-models-bert-tokens"
+    assert embedded_at(replace(other, dataset="vectors")) == "vectors"
+
+
+def test_a_cache_that_other_encoders_made_is_refused(place: Path) -> None:
+    """What lies where the vectors belong is held against the encoders that are asked for."""
+    settings = OperationSettings(cache="caches")
+    shutil.copytree("vectors", embedded_at(settings))
+    with pytest.raises(DataError, match="cannot be used for 'efficientnet-lite0'"):
+        run_operations(settings, "x", console())
+
+
+def test_convirt_is_a_sweep_of_its_own_over_the_raw_pairs(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = load_pairs("emoji")
+    few = pairs.chosen(np.arange(len(pairs.ids)) % 30 == 0)
+    monkeypatch.setattr("raymm.data.sources.pairs.load.load_pairs", lambda dataset: few)
+    settings = OperationSettings(
+        models=("convirt",), encoder=("minilm", "efficientnet-lite0"), held_out=10, seeds=(0, 1)
+    )
+    (sweep,) = prepared(settings, "nowhere")
+    assert sweep.name.startswith("emoji-convirt") and len(sweep.cells) == 2
+    model = sweep.cells[0].config.model
+    assert (model.name, model.encoders) == ("convirt", ("minilm", "efficientnet-lite0"))
+    assert [modality.name for modality in sweep.dataset.modalities] == ["text", "image"]
+    with pytest.raises(ConfigError, match="vectors holds what they made"):
+        prepared(replace(settings, dataset="vectors"), "vectors")

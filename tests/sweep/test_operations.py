@@ -11,7 +11,7 @@ from raymm.config import ATTENTION_OPERATIONS, FUSION_OPERATIONS
 from raymm.data.dataset import Dataset, Label, Modality
 from raymm.data.prepare import prepare
 from raymm.errors import ConfigError
-from raymm.sweep.operations import OperationSettings, fraction_for
+from raymm.sweep.operations import ConvirtSettings, OperationSettings, fraction_for
 
 
 def tokens(samples: int = 500, kind: str = "sequence") -> Dataset:
@@ -89,3 +89,23 @@ def test_settings_out_of_range_are_refused() -> None:
         OperationSettings(held_out=1)
     with pytest.raises(ConfigError, match="leaves too few"):
         fraction_for(tokens(), 250, 0)
+    with pytest.raises(ConfigError, match="compares cbmf and convirt"):
+        OperationSettings(models=("mca",))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="each only once"):
+        OperationSettings(models=("cbmf", "cbmf"))
+
+
+def test_more_than_two_modalities_are_refused_before_anything_is_trained() -> None:
+    two = tokens()
+    third = replace(two.modalities[1], name="sound")
+    with pytest.raises(ConfigError, match=r"has 3: image, text, sound"):
+        OperationSettings().expand(replace(two, modalities=(*two.modalities, third)))
+
+
+def test_convirt_has_the_splits_of_cbmf_and_its_own_step() -> None:
+    raw = replace(tokens(), modalities=tuple(replace(m, raw=True) for m in tokens().modalities))
+    (cell,) = ConvirtSettings(encoder=("image=vit", "minilm")).expand(raw)
+    assert cell.config.model.encoders == ("vit", "minilm")
+    cbmf = OperationSettings(operations=("add",)).expand(tokens())[0].config
+    assert cell.config.data == cbmf.data
+    assert cell.config.train.learning_rate < cbmf.train.learning_rate

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.paper_tasks_report import Step, from_json, to_json, verdict, write
+from benchmarks.paper_tasks_report import (
+    Step,
+    from_json,
+    to_json,
+    tolerance_figure,
+    verdict,
+    write,
+)
 from raymm.tasks.result import TaskResult, TaskTable
 
 FRAME = pd.DataFrame(
@@ -48,3 +57,17 @@ def test_the_report_holds_tables_verdict_and_command(tmp_path: Path) -> None:
     for wanted in ("| accuracy | 80.00 |", "is worse than", "python x", "12 s", "N.", "processor"):
         assert wanted in report
     assert (tmp_path / "texts-add-paraphrase-table.csv").exists()
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics == {"texts add paraphrase": {"paraphrase/accuracy": 0.81}}
+
+
+def test_tolerance_curves_are_drawn_a_panel_for_each_class(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"minilm": [10.0, 90.0], "CBMF-add": [20.0, 95.0]}, index=[0.1, 1.0])
+    curves = tuple(TaskTable(f"curve-{code}", code, frame) for code in ("0-1", "1-2"))
+    figure = tolerance_figure(curves)
+    assert [axes.get_title() for axes in figure.axes] == ["scores 0-1", "scores 1-2"]
+    assert [len(axes.lines) for axes in figure.axes] == [2, 2]
+    result = replace(RESULT, tables=(*RESULT.tables, *curves))
+    write(tmp_path, [Step("texts add similarity", result, 1.0)], "python x")
+    assert "texts-add-similarity-tolerance.png" in (tmp_path / "report.md").read_text()
+    assert (tmp_path / "texts-add-similarity-tolerance.png").stat().st_size > 1000
