@@ -3,6 +3,7 @@
 # make search           search temperature and learning rate for each model and sparsity, on the built-in data
 # make test             run the tests
 # make test-faults      those that lose nodes, drivers and heads, and other slow ones (minutes)
+# make test-s3          those of object storage, against real S3 servers on this machine (minutes)
 # make lint             ruff and mypy
 # make bench            measure, and write benchmarks/results.json (minutes; on a quiet machine)
 #
@@ -14,8 +15,9 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/ready
 FULL := .venv/ready-encoders
+SERVERS := .venv-s3/ready
 
-.PHONY: sweep sweep-cbmf search test test-faults lint bench clean
+.PHONY: sweep sweep-cbmf search test test-faults test-s3 lint bench clean
 
 sweep: $(READY)
 	$(BIN)/python sweeps/sparsity_grid.py $(ARGS)
@@ -31,6 +33,9 @@ test: $(FULL)
 
 test-faults: $(FULL)
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-s3: $(FULL) $(SERVERS)
+	$(BIN)/python -m pytest -m s3 tests/s3 $(ARGS)
 
 bench: $(FULL)
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -52,5 +57,11 @@ $(FULL): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[test,s3,encoders,mosei]'
 	touch $(FULL)
 
+# S3 servers have an environment of their own: moto's libraries and s3fs' want different versions.
+$(SERVERS): tests/s3/servers.txt
+	test -x .venv-s3/bin/python || $(PYTHON) -m venv .venv-s3
+	.venv-s3/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r tests/s3/servers.txt
+	touch $(SERVERS)
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-s3 .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -28,7 +28,7 @@ from rich.table import Table
 from raymm.config import DataConfig
 from raymm.data.dataset import Dataset, Label
 from raymm.data.loader import train_batches
-from raymm.data.pack import PackWriter
+from raymm.data.pack_writer import PackWriter
 from raymm.data.prepare import prepare
 from raymm.data.prepared import Split
 from raymm.data.sources import load_dataset

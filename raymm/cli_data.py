@@ -87,7 +87,7 @@ def data_pack(
 
     Args:
         folder: folder or s3:// address of tables, or the name of a built-in data set.
-        to: folder to be made.
+        to: folder to be made, or an address such as s3://bucket/folder.
         modalities: modalities to pack, in this order; the data set's default if not given.
         label: label column; the data set's default if not given.
     """
@@ -109,7 +109,7 @@ def prepare_tcga(address: From, to: str, settings: OmitArgPrefixes[TcgaSettings]
 
     Args:
         address: folder of the tables, or an s3:// or https:// address.
-        to: folder to be made.
+        to: folder to be made, or an address such as s3://bucket/folder.
         settings: what to keep.
     """
     return _prepared(lambda meter: tcga.prepare_tcga(address, to, settings, meter))
@@ -122,7 +122,7 @@ def prepare_mosei(address: From, to: str, settings: OmitArgPrefixes[MoseiSetting
 
     Args:
         address: folder of the files.
-        to: folder to be made.
+        to: folder to be made, or an address such as s3://bucket/folder.
         settings: lengths, and what to keep.
     """
     return _prepared(lambda meter: mosei.prepare_mosei(address, to, settings, meter))
@@ -135,7 +135,7 @@ def prepare_physionet2012(address: From, to: str) -> int:
 
     Args:
         address: folder of the files.
-        to: folder to be made.
+        to: folder to be made, or an address such as s3://bucket/folder.
     """
     return _prepared(lambda meter: physionet2012.prepare_physionet2012(address, to, meter))
 
@@ -149,7 +149,7 @@ def prepare_huggingface(
 
     Args:
         address: the folder.
-        to: folder to be made.
+        to: folder to be made, or an address such as s3://bucket/folder.
         settings: lengths and ids.
     """
     return _prepared(lambda meter: huggingface.prepare_huggingface(address, to, settings, meter))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-import fsspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional
 
 from raymm.data.sources.pairs.load import LayoutName
 from raymm.errors import ConfigError, DataError
+from raymm.storage.address import open_address
+from raymm.storage.mirror import publish, working_folder
 from raymm.sweep.task_runs import TaskRuns
 from raymm.tasks.names import TaskName
 
@@ -48,7 +48,7 @@ def evaluate(
         storage: where the sweep has put its cells; used with a run id or a cell key.
         cache: folder of encoders' vectors, so that each is computed once.
         tracking_uri: MLflow server or database. Without it: sqlite:///mlruns/mlflow.db.
-        out: folder for the tables as CSV.
+        out: folder for the tables as CSV, or its s3:// address.
     """
     from raymm.data.sources.pairs.load import load_pairs  # the rest loads torch and takes seconds
     from raymm.data.sources.pairs.table import parse_columns
@@ -72,10 +72,11 @@ def evaluate(
     result = run_task(task, model, pairs, options)
     print_result(result, console)
     if out is not None:
-        place = Path(out)
+        place = working_folder(out)
         place.mkdir(parents=True, exist_ok=True)
         for name, text in result.files().items():
             (place / name).write_text(text)
+        publish(place)
         console.print(f"tables  {out}", soft_wrap=True, highlight=False)
     if key is None:
         text = f"Not recorded: {tracker.ui_command} knows no run of the model in {folder}."
@@ -114,9 +115,9 @@ def find_model(run: str, storage: str, tracker: TaskRuns) -> tuple[str | None, s
 
 def _is_model(folder: str) -> bool:
     try:
-        fs, root = fsspec.url_to_fs(folder)
+        fs, root = open_address(folder)
         return bool(fs.isfile(f"{root}/model.json"))
-    except (ValueError, ImportError, OSError):
+    except FileNotFoundError:
         return False
 
 

@@ -23,12 +23,12 @@ def report(
 
     Args:
         names: names of sweeps, or paths of their results folders.
-        results_dir: folder of the results folders.
+        results_dir: folder or s3:// address of the results folders.
         tracking_uri: MLflow store to look in for a sweep without results folder; the local one if
             not given.
         storage: root of the cells' folders, where what they kept of single samples lies; where the
             sweep put them if not given.
-        to: folder to write into; the sweep's own, or A+B for several, if not given.
+        to: folder or s3:// address to write into; the sweep's own, or A+B for several, if not given.
     """
     if not names:
         raise SweepError("Give the name of a sweep, or several: raymm report NAME [NAME ...]")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from raymm.errors import RaymmError
+from raymm.storage.mirror import publish
 from raymm.sweep.calibrate import calibrate
 from raymm.sweep.cells import CellResult
 from raymm.sweep.grid import GridSettings
@@ -152,6 +153,9 @@ def conclude_search(search: Search, found: Found, command: str, console: Console
 
 def close(sweep: Sweep, status: int, failed: int, command: str, console: Console) -> int:
     """Say where everything is and how to go on; close the sweep's run; returns the exit status."""
+    place = publish(sweep.folder)
+    if place != str(sweep.folder):
+        console.print(f"uploaded {place}", soft_wrap=True, highlight=False)
     console.print(f"MLflow   {sweep.ledger.ui_command}", soft_wrap=True, highlight=False)
     sweep.ledger.close_sweep(CLOSED[status])
     recorded = settle(sweep.ledger, console)

@@ -4,7 +4,8 @@ RaymmError
 ├── ConfigError     a setting is unknown, out of range, or contradicts another
 ├── DataError       a data set cannot be read, or is not what it claims to be
 ├── TrainingError   a training cannot go on (loss is not finite, nothing to train on)
-│   └── StorageError  the storage cannot be written; the same training could go on with another
+│   └── StorageError  a path or an address cannot be read or written (an OSError, too); the same
+│                     training could go on with another, or when the storage is back
 ├── TrackingError   the tracking server or its store cannot be used
 └── SweepError      a sweep cannot start or cannot go on (folder taken, nothing can be placed)
 """
@@ -31,8 +32,8 @@ class TrainingError(RaymmError):
     """A training cannot go on."""
 
 
-class StorageError(TrainingError):
-    """What a training leaves cannot be written; its settings are not at fault."""
+class StorageError(TrainingError, OSError):
+    """What lies at a path or an address cannot be read or written; no other setting is at fault."""
 
 
 class TrackingError(RaymmError):

@@ -13,7 +13,6 @@ import functools
 import http.client
 import logging
 import os
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from raymm.errors import TrackingError
+from raymm.storage.address import is_remote
+from raymm.storage.address import without_credentials as without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -100,15 +101,16 @@ class Store:
 
     Args:
         uri: MLflow tracking URI; None for SQLite and an artifact folder under `mlruns/`.
+        artifacts: folder or address for the artifacts of a ledger that is made.
 
     Raises:
         TrackingError: a server does not answer; said within seconds.
     """
 
-    def __init__(self, uri: str | None) -> None:
+    def __init__(self, uri: str | None, artifacts: str | None = None) -> None:
         self.uri = uri or LOCAL_STORE
         self._file = _file_of(self.uri)
-        self._local = uri is None
+        self._artifacts = artifacts or (LOCAL_ARTIFACTS if uri is None else None)
         self._made: MlflowClient | None = None
         self._ids: dict[str, str] = {}
         self._registers = ""
@@ -167,6 +169,12 @@ class Store:
                 "store away. Cells that are finished in --storage are not trained again: a new "
                 "ledger takes their results from there."
             )
+        wanted, has = (self._artifacts or "").rstrip("/"), found.artifact_location.rstrip("/")
+        if is_remote(wanted) and has != wanted:
+            raise TrackingError(
+                f"{where} keeps its artifacts in {without_credentials(has)}, which cannot be changed. "
+                "Leave --artifacts out, or give another --tracking-uri."
+            )
         self._registers = found.tags[REGISTERS_TAG]
         self._ids[EXPERIMENT] = str(found.experiment_id)
         self._ids[DRIVERS] = str(self.get(self._registers).params["experiment"])
@@ -197,8 +205,8 @@ class Store:
     def _find_or_make(self, name: str, tags: Mapping[str, str]) -> str:
         from mlflow.exceptions import MlflowException
 
-        location = LOCAL_ARTIFACTS if self._local else None
-        if location is not None:
+        location = self._artifacts
+        if location is not None and not is_remote(location):
             Path(location).mkdir(parents=True, exist_ok=True)
         found = self._client.get_experiment_by_name(name)
         if found is None:
@@ -439,11 +447,6 @@ def _quiet_client(uri: str, database: Path | None) -> MlflowClient:
     client = MlflowClient(f"{SQLITE}{database}")
     client.get_experiment("0")  # the tables are made at the first use
     return client
-
-
-def without_credentials(text: str) -> str:
-    """The text with user and password taken out of the addresses in it."""
-    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
 
 
 def ui_command(uri: str) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LAYERS = ("errors", "config", "data", "encoders", "models", "losses", "metrics", "training", "tasks",
-          "sweep", "embedder", "showcase", "report", "cli")  # fmt: skip
+LAYERS = ("errors", "storage", "config", "data", "encoders", "models", "losses", "metrics",
+          "training", "tasks", "sweep", "embedder", "showcase", "report", "cli")  # fmt: skip
 LAYER_OF = {
     "tracking": "sweep",
     "tracking_artifacts": "sweep",
@@ -27,6 +27,7 @@ LAYER_OF = {
 """Modules of the package's top that belong to a layer of another name."""
 SOLE_IMPORTERS = {
     "mlflow": ("raymm/tracking.py", "raymm/tracking_artifacts.py"),
+    "fsspec": ("raymm/storage/address.py",),
     "ray.tune": ("raymm/sweep/runner.py",),
     "ray.train": ("raymm/training/group.py",),
     "ray.data": ("raymm/encoders/cache.py",),

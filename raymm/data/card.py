@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from raymm.data.dataset import Dataset, Label, Modality
+from raymm.data.packed import PackedDataset
 from raymm.data.sources.folder import Survey
 from raymm.data.sources.preparation import NOTES
 from raymm.data.upset import combinations, upset_plot
@@ -106,8 +107,8 @@ def card_parts(survey: Survey) -> list[Part]:
     if survey.problems:
         rows = tuple((problem.severity, problem.message) for problem in survey.problems)
         parts.append(Part("Problems", grid=Grid(("", ""), rows)))
-    notes = Path(survey.address) / NOTES
-    if "://" not in survey.address and notes.is_file():
+    notes = dataset.folder / NOTES if isinstance(dataset, PackedDataset) else None
+    if notes is not None and notes.is_file():
         lines = notes.read_text(encoding="utf-8").splitlines()
         said = tuple(line.removeprefix("- ") for line in lines if line.startswith("- "))
         parts.append(Part("How it was prepared", said))

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from raymm.data.dataset import Dataset, Label, Modality
-from raymm.data.fetched import holds_manifest, is_remote, local_copy
+from raymm.data.fetched import holds_manifest, local_copy
 from raymm.data.fingerprint import fingerprint_of, modality_digest
 from raymm.data.mapped import RESIDENT_BYTES, MappedFile
 from raymm.data.packed_format import (
@@ -25,6 +25,8 @@ from raymm.data.packed_format import (
 )
 from raymm.data.problems import some
 from raymm.errors import DataError, nearest
+from raymm.storage.address import is_remote
+from raymm.storage.cache import Copy
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,14 @@ class PackedDataset(Dataset):
         address: absolute path of the folder, which every node must see; or a remote address, of
             which each node makes its own copy.
         digests: of the modalities, as they were packed.
+        folder: where it lies on this machine.
+        copy: what keeps that folder from being removed, if it is a copy.
     """
 
     address: str = ""
     digests: tuple[str, ...] = ()
+    folder: Path = Path()
+    copy: Copy | None = None
 
     def damaged(self) -> tuple[str, ...]:
         """Names of the modalities that do not hold what was packed. Reads every value."""
@@ -84,9 +90,10 @@ def open_packed(
 
     Raises:
         DataError: something is missing, damaged, or of another size than it was written with.
+        StorageError: the address cannot be used, or this machine has no room for a copy.
     """
-    remote = is_remote(address)
-    folder = local_copy(address, _check_copy) if remote else Path(address).resolve()
+    copy = local_copy(address, _check_copy) if is_remote(address) else None
+    folder = copy.folder if copy else Path(address).resolve()
     manifest = read_manifest(folder)
     known = {entry.name: entry for entry in manifest.modalities}
     for name in modalities:
@@ -110,8 +117,10 @@ def open_packed(
         label=chosen,
         fingerprint=fingerprint_of(ids, digests, chosen),
         licence=manifest.licence,
-        address=address if remote else str(folder),
+        address=address if copy else str(folder),
         digests=tuple(entry.digest for entry in entries),
+        folder=folder,
+        copy=copy,
     )
 
 

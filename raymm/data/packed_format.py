@@ -94,6 +94,32 @@ class PackedManifest:
     samples_sha256: str
     files: tuple[FileEntry, ...]
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Paths of the files without which the set cannot be opened."""
+        return (SAMPLES, *(entry.path for entry in self.modalities))
+
+
+def parse_manifest(content: bytes, where: str) -> PackedManifest:
+    """What the manifest of a packed folder says.
+
+    Args:
+        content: of the file.
+        where: it lies, for messages.
+
+    Raises:
+        DataError: it is damaged, or of another version.
+    """
+    try:
+        manifest = from_dict(PackedManifest, json.loads(content))
+    except (ValueError, TypeError, AttributeError, ConfigError) as error:
+        raise _unreadable(where, error) from error
+    if manifest.version != VERSION:
+        raise DataError(
+            f"{where} is of format {manifest.version}, this raymm reads {VERSION}. Pack it again."
+        )
+    return manifest
+
 
 def read_manifest(folder: Path) -> PackedManifest:
     """What a packed folder says of itself, once all its files have the sizes it names.
@@ -103,18 +129,12 @@ def read_manifest(folder: Path) -> PackedManifest:
     """
     path = folder / MANIFEST
     try:
-        manifest = from_dict(PackedManifest, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}. The packed set is damaged, or of another version of "
-            "raymm: pack it again."
-        ) from error
-    if manifest.version != VERSION:
-        raise DataError(
-            f"{path} is of format {manifest.version}, this raymm reads {VERSION}. Pack it again."
-        )
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(str(path), error) from error
+    manifest = parse_manifest(content, str(path))
     listed = {file.path: file.size for file in manifest.files}
-    for needed in (SAMPLES, *(entry.path for entry in manifest.modalities)):
+    for needed in manifest.needed:
         file = folder / needed
         size = file.stat().st_size if file.is_file() else None
         if size is None or size != listed.get(needed):
@@ -124,3 +144,10 @@ def read_manifest(folder: Path) -> PackedManifest:
                 "folder again, or pack it again."
             )
     return manifest
+
+
+def _unreadable(where: str, error: Exception) -> DataError:
+    return DataError(
+        f"{where} cannot be read: {error}. The packed set is damaged, or of another version of "
+        "raymm: pack it again."
+    )

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
 from raymm.data.dataset import Kind
-from raymm.data.pack import PackWriter
-from raymm.data.packed_format import MANIFEST
+from raymm.data.pack_folder import is_there
+from raymm.data.pack_writer import PackWriter
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.data.sources.pairs.pictures import refuse_many_unreadable
-from raymm.encoders.blocks import BLOCK, make_folder, numbered
+from raymm.encoders.blocks import BLOCK, numbered
 from raymm.encoders.record import RECORD, VERSION, Outcome, Record, Source, check_same, read_record
 from raymm.encoders.work import Work, blocks_of
 from raymm.errors import DataError
+from raymm.storage.address import open_address
 
 ROWS = 1024
 """Samples that are put together at a time."""
@@ -33,20 +29,16 @@ def existing(to: str, wanted: Sequence[Source]) -> Record | None:
 
     Raises:
         DataError: something else is there.
+        StorageError: the address cannot be used.
     """
-    system, root = _system(to)
-    try:
-        if not system.exists(root):
-            return None
-        if not system.exists(f"{root}/{RECORD}"):
-            raise DataError(
-                f"{to} is there already and holds no embeddings. Give another --out, or remove it."
-            )
-        record = read_record(system.cat_file(f"{root}/{RECORD}").decode(), to)
-    except DataError:
-        raise
-    except Exception as error:  # storage clients raise errors of many families
-        raise _failed(to, "read", error) from error
+    if not is_there(to):
+        return None
+    system, root = open_address(to)
+    if not system.exists(f"{root}/{RECORD}"):
+        raise DataError(
+            f"{to} is there already and holds no embeddings. Give another --out, or remove it."
+        )
+    record = read_record(system.cat_file(f"{root}/{RECORD}").decode(), to)
     check_same(record, tuple(wanted), to)
     return record
 
@@ -59,15 +51,8 @@ def assemble(pairs: Pairs, works: Sequence[Work], to: str) -> Record:
     """
     outcomes = tuple(_outcome(pairs, work) for work in works)
     record = Record(version=VERSION, pairs=pairs.name, modalities=outcomes)
-    if "://" not in to:
-        _pack(pairs, works, record, Path(to))
-        shutil.rmtree(blocks_of(to), ignore_errors=True)
-        return record
-    with tempfile.TemporaryDirectory() as scratch:
-        local = Path(scratch, "packed")
-        _pack(pairs, works, record, local)
-        _upload(local, to)
-    system, root = _system(blocks_of(to))
+    _pack(pairs, works, record, to)
+    system, root = open_address(blocks_of(to))
     system.rm(root, recursive=True)
     return record
 
@@ -87,7 +72,7 @@ def _outcome(pairs: Pairs, work: Work) -> Outcome:
     return Outcome(source=work.source, truncated=cut, unreadable=tuple(lost.tolist()))
 
 
-def _pack(pairs: Pairs, works: Sequence[Work], record: Record, to: Path) -> None:
+def _pack(pairs: Pairs, works: Sequence[Work], record: Record, to: str) -> None:
     with PackWriter(to, name=pairs.name, licence=pairs.licence) as writer:
         for work in works:
             name = work.source.modality
@@ -121,35 +106,3 @@ def _rows(
         if len(there):
             rows = work.items.rows[start : start + ROWS][there]
             yield rows, np.concatenate(values), lengths[there]
-
-
-def _upload(local: Path, to: str) -> None:
-    """Copy a packed folder; its manifest, by which it is known, comes last."""
-    system, root = _system(to)
-    files = sorted(path for path in local.rglob("*") if path.is_file())
-    try:
-        for path in sorted(files, key=lambda path: path.name == MANIFEST):
-            target = f"{root}/{path.relative_to(local)}"
-            make_folder(system, target.rsplit("/", 1)[0])
-            system.put_file(str(path), target)
-    except Exception as error:  # storage clients raise errors of many families
-        raise _failed(to, "written", error) from error
-
-
-def _system(address: str) -> tuple[Any, str]:
-    try:
-        system, root = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise DataError(
-            f"The address '{address}' cannot be opened: {error}. For s3:// addresses install the "
-            "client with `pip install 'raymm[s3]'`."
-        ) from error
-    system.invalidate_cache()
-    return system, str(root)
-
-
-def _failed(to: str, what: str, error: Exception) -> DataError:
-    return DataError(
-        f"{to} cannot be {what}: {type(error).__name__}: {error}. Check the address, the room there "
-        "and your credentials; run the same command again to go on."
-    )

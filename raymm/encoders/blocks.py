@@ -10,19 +10,18 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from uuid import uuid4
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from raymm.data.sources.pairs.pairs import Item, Picture
 from raymm.data.sources.pairs.pictures import decode_all
 from raymm.encoders.base import Encoded, Encoder
 from raymm.errors import DataError
+from raymm.storage.address import is_local, open_address, words
 
 BLOCK = 256
 """Different items in a block: seconds of work for one core, some megabytes."""
@@ -104,12 +103,12 @@ class BlockFolder:
         Raises:
             DataError: the folder cannot be listed.
         """
-        system, root = self._system()
         try:
+            system, root = open_address(self.address)
             names = [str(name) for name in system.ls(root, detail=False)]
         except FileNotFoundError:
             return set()
-        except Exception as error:  # storage clients raise errors of many families
+        except OSError as error:
             raise self._failed("listed", error) from error
         stems = [name.rsplit("/", 1)[-1] for name in names if name.endswith(".arrow")]
         return {int(stem.removesuffix(".arrow")) for stem in stems}
@@ -122,9 +121,9 @@ class BlockFolder:
         """
         content = _bytes(block)
         try:
-            system, root = self._system()
-            if "://" in self.address:
-                make_folder(system, root)
+            system, root = open_address(self.address)
+            if not is_local(system):
+                system.makedirs(root, exist_ok=True)
                 system.pipe_file(f"{root}/{number:06d}.arrow", content)  # all or nothing
                 return
             Path(root).mkdir(parents=True, exist_ok=True)
@@ -134,7 +133,7 @@ class BlockFolder:
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(Path(root, f"{number:06d}.arrow"))
-        except Exception as error:  # storage clients raise errors of many families
+        except OSError as error:
             raise self._failed("written", error) from error
 
     def read(self, number: int) -> Block:
@@ -143,37 +142,20 @@ class BlockFolder:
         Raises:
             DataError: it is missing or damaged.
         """
-        system, root = self._system()
         try:
+            system, root = open_address(self.address)
             content = system.cat_file(f"{root}/{number:06d}.arrow")
             with pa.ipc.open_file(pa.py_buffer(content)) as reader:
                 return _block(reader.get_batch(0))
-        except Exception as error:  # of storage clients and of Arrow
+        except Exception as error:  # of the storage, and of many kinds of a damaged file
             raise self._failed("read", error) from error
-
-    def _system(self) -> tuple[Any, str]:
-        try:
-            system, root = fsspec.core.url_to_fs(self.address)
-        except (ImportError, ValueError) as error:
-            raise DataError(
-                f"The address '{self.address}' cannot be opened: {error}. For s3:// addresses "
-                "install the client with `pip install 'raymm[s3]'`."
-            ) from error
-        system.invalidate_cache()
-        return system, str(root)
 
     def _failed(self, what: str, error: Exception) -> DataError:
         return DataError(
-            f"The blocks in {self.address} cannot be {what}: {type(error).__name__}: {error}. See "
+            f"The blocks in {self.address} cannot be {what}: {words(error)}. See "
             "that there is room and that you may write there; blocks that are there are kept. A "
             "damaged one may be removed: it is computed again."
         )
-
-
-def make_folder(system: Any, path: str) -> None:
-    """Make a folder where there are any; on an object store it would make a bucket that is lacking."""
-    if isinstance(system, LocalFileSystem):
-        system.makedirs(path, exist_ok=True)
 
 
 def _bytes(block: Block) -> bytes:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import fsspec
 import pandas as pd
 
-from raymm.errors import SweepError, nearest
+from raymm.errors import StorageError, SweepError, nearest
 from raymm.report.folder import CELLS, read_folder
-from raymm.report.kept import load_samples
+from raymm.report.kept import READERS, load_samples
 from raymm.report.ledger import ledger_names, read_ledger
 from raymm.report.record import SweepRecord
 from raymm.report.side_by_side import side_by_side
+from raymm.storage.address import joined, open_address
+from raymm.storage.mirror import names_in, working_folder
 
-RESULTS, SEARCH = "results", "trials.csv"
+RESULTS, TRIALS = "results", "trials.csv"
 
 
 def results(
@@ -71,24 +74,31 @@ def find_sweeps(
 
 
 def folder_of(name: str, results_dir: str) -> Path:
-    """Where a sweep's results are, or would be: the path given, or the folder of that name."""
-    path = Path(name)
-    return path if (path / CELLS).exists() else Path(results_dir) / name
+    """Where a sweep's results are, or would be: the path given, or the folder of that name.
+
+    Of an address it is this machine's working copy.
+
+    Raises:
+        StorageError: the address cannot be read.
+    """
+    path = working_folder(name)
+    there = any((path / file).exists() for file in (CELLS, TRIALS))
+    return path if there else working_folder(joined(results_dir, name))
 
 
 def _find(name: str, results_dir: str, tracking_uri: str | None) -> SweepRecord:
-    record = read_folder(folder_of(name, results_dir))
-    if record is None and (folder_of(name, results_dir) / SEARCH).exists():
+    folder = folder_of(name, results_dir)
+    record = read_folder(folder)
+    if record is None and (folder / TRIALS).exists():
         raise SweepError(
-            f"'{name}' is a search, whose trials have different settings: its page is "
-            f"{folder_of(name, results_dir)}/report.html, written by the search's own command."
+            f"'{name}' is a search, whose trials have different settings: they are no conditions that "
+            f"could be compared. Its own page is made by `raymm report {name}`, its trials are in "
+            f"{folder}/{TRIALS}."
         )
     if record is None:
         record = read_ledger(name, tracking_uri)
     if record is None:
-        root = Path(results_dir)
-        here = {path.parent.name for path in root.glob(f"*/{CELLS}")} if root.is_dir() else set()
-        known = here | set(ledger_names(tracking_uri))
+        known = {*names_in(results_dir), *ledger_names(tracking_uri)}
         raise SweepError(
             f"There is no sweep '{name}' in {results_dir}/ or in MLflow: {nearest(name, known)}"
         )
@@ -96,21 +106,40 @@ def _find(name: str, results_dir: str, tracking_uri: str | None) -> SweepRecord:
 
 
 def _with_fingerprints(record: SweepRecord) -> SweepRecord:
-    """With the data's fingerprint as a finished cell's description has it, if it is not recorded."""
+    """With the data's fingerprint as finished cells' descriptions have it, if it is not recorded.
+
+    Raises:
+        SweepError: cells of one data set were trained on different data.
+    """
     if record.fingerprints or record.storage is None:
         return record
+    keys = record.finished["cell_key"].to_list()
+    with ThreadPoolExecutor(READERS) as pool:
+        read = dict(zip(keys, pool.map(partial(_fingerprint, record.storage), keys), strict=True))
     found: dict[str, str] = {}
     for dataset, cells in record.finished.groupby("dataset", sort=False):
-        for key in cells["cell_key"].head(3):
-            try:
-                fs, root = fsspec.url_to_fs(f"{record.storage}/{key}")
-                found[str(dataset)] = str(
-                    json.loads(fs.cat_file(f"{root}/model.json"))["fingerprint"]
-                )
-                break
-            except (OSError, ValueError, KeyError, ImportError):
-                continue
+        prints: dict[str, str] = {}
+        for key in cells["cell_key"]:
+            if read[key] is not None:
+                prints.setdefault(str(read[key]), key)
+        if len(prints) > 1:
+            (one, first), (other, second), *_ = prints.items()
+            raise SweepError(
+                f"Cells of {record.name} were trained on different data under the name {dataset}: the "
+                f"fingerprint is {one} of cell {first} and {other} of cell {second}. Their numbers "
+                "cannot be compared. Train all on the same data, under another --name."
+            )
+        found |= {str(dataset): one for one in prints}
     return dataclasses.replace(record, fingerprints=found)
+
+
+def _fingerprint(storage: str, key: str) -> str | None:
+    """The data's fingerprint in a cell's folder; None if it cannot be read."""
+    try:
+        fs, root = open_address(f"{storage}/{key}")
+        return str(json.loads(fs.cat_file(f"{root}/model.json"))["fingerprint"])
+    except (OSError, ValueError, KeyError, ImportError, StorageError):
+        return None
 
 
 def _with_samples(record: SweepRecord) -> SweepRecord:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 
-import fsspec
 import numpy as np
 import pandas as pd
 
 from raymm import __version__
 from raymm.serving import FUSION, OF, column_names
+from raymm.storage.address import open_address
 from raymm.tracking_artifacts import Packed
 from raymm.training.card import CARD, SCALING
 from raymm.training.saved import WEIGHTS, SavedModel, load_model
@@ -26,7 +26,7 @@ def packed_model(folder: str, name: str) -> Packed:
         DataError: there is no finished model.
     """
     saved = load_model(folder)
-    fs, root = fsspec.url_to_fs(folder)
+    fs, root = open_address(folder)
     card = saved.card
     columns = [
         (column, "double" if spec.kind == "table" else "sequence")

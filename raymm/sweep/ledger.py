@@ -79,15 +79,22 @@ class Ledger:
     Args:
         uri: MLflow tracking URI; None for SQLite and an artifact folder under `mlruns/`.
         dataset: name of the data set, as results show it.
+        artifacts: folder or address for MLflow's artifacts, if the ledger is made.
 
     Raises:
         TrackingError: a server does not answer; said within seconds.
     """
 
     def __init__(
-        self, uri: str | None, dataset: str, *, pace: Pace = PACE, retry_s: float = RETRY_S
+        self,
+        uri: str | None,
+        dataset: str,
+        *,
+        artifacts: str | None = None,
+        pace: Pace = PACE,
+        retry_s: float = RETRY_S,
     ) -> None:
-        self.store, self.dataset = Store(uri), dataset
+        self.store, self.dataset = Store(uri, artifacts), dataset
         self._pace, self._retry_s = pace, retry_s
         self._open: _Open | None = None
         self._curves: dict[str, Curve] = {}

@@ -13,11 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from raymm.data.dataset import Dataset
 from raymm.errors import SweepError
 from raymm.science import SCIENCE_VERSION
+from raymm.storage.address import open_address, without_credentials, words
 from raymm.sweep.cells import Cell
 from raymm.sweep.settings import SweepSettings
 
@@ -28,6 +27,7 @@ PLACES = {
     "results_dir",
     "storage",
     "tracking_uri",
+    "artifacts",
     "address",
     "plan",
     "calibrate",
@@ -136,17 +136,12 @@ def check_storage(storage: str) -> None:
         SweepError: it cannot be written.
     """
     try:
-        fs, path = fsspec.url_to_fs(f"{storage}/.raymm-{uuid.uuid4().hex}")
+        fs, path = open_address(f"{storage}/.raymm-{uuid.uuid4().hex}")
         fs.makedirs(os.path.dirname(path), exist_ok=True)
         fs.pipe_file(path, b"raymm")
         fs.rm_file(path)
-    except ImportError as error:
+    except OSError as error:
         raise SweepError(
-            f"--storage {storage} needs a package that is not here: {error}. For s3:// it is "
-            "installed by: pip install 'raymm[s3]'"
-        ) from error
-    except Exception as error:  # each file system has its own kinds of error
-        raise SweepError(
-            f"--storage {storage} cannot be written: {type(error).__name__}: {error}. Give a "
+            f"--storage {without_credentials(storage)} cannot be written: {words(error)}. Give a "
             "folder or an s3:// address that can."
         ) from error

@@ -13,6 +13,8 @@ from raymm.data.dataset import Dataset
 from raymm.data.feasible import check_feasible
 from raymm.data.sources import load_dataset
 from raymm.errors import DataError, SweepError
+from raymm.storage.address import is_remote, joined
+from raymm.storage.mirror import publish, working_folder
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.ledger import Ledger
 from raymm.sweep.places import check_folder, check_storage, claim_folder, sweep_name
@@ -27,7 +29,7 @@ class Sweep:
     Attributes:
         cells: all of them, in the order they are to be trained.
         finished: results of those that are finished already, by key.
-        folder: where the results go.
+        folder: where the results go; a working copy, if that is an address.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Sweep:
     def storage(self) -> str:
         """Root of the cells' folders: absolute path or fsspec address."""
         given = self.settings.storage
-        return given.rstrip("/") if "://" in given else str(Path(given).absolute())
+        return given.rstrip("/") if is_remote(given) else str(Path(given).absolute())
 
 
 def prepare_sweep(settings: SweepSettings, dataset: Dataset | None = None) -> Sweep:
@@ -67,11 +69,11 @@ def prepare_sweep(settings: SweepSettings, dataset: Dataset | None = None) -> Sw
     cells = settings.expand(dataset)
     check_conditions(dataset, cells)
     name = sweep_name(settings, dataset, cells)
-    folder = Path(settings.results_dir) / name
+    folder = working_folder(joined(settings.results_dir, name))
     check_folder(folder, settings, cells)
     if settings.address is None and settings.gpu is None and not settings.plan:
         groups_on_this_machine(settings.workers, settings.cpus_per_worker)
-    ledger = Ledger(settings.tracking_uri, dataset.name)
+    ledger = Ledger(settings.tracking_uri, dataset.name, artifacts=settings.artifacts)
     return Sweep(
         name=name,
         settings=settings,
@@ -121,11 +123,13 @@ def claim_places(sweep: Sweep) -> None:
 
     Raises:
         SweepError: the storage or the results folder cannot be written.
+        StorageError: likewise, of results at an address.
         TrackingError: MLflow's database cannot be written.
     """
     check_storage(sweep.storage)
     sweep.ledger.store.touch()
     claim_folder(sweep.folder, sweep.name, sweep.settings, sweep.cells)
+    publish(sweep.folder)
 
 
 def print_plan(sweep: Sweep, console: Console) -> None:

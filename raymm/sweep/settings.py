@@ -136,11 +136,14 @@ class SweepSettings:
     name: str | None = None
     """Name of the sweep and of its results folder. Without it: made from the settings."""
     results_dir: str = "results"
-    """Folder that gets one folder per sweep: tables, figures, report."""
+    """Folder or s3:// address that gets one folder per sweep: tables, figures, report."""
     storage: str = "storage"
     """Folder or s3:// address for checkpoints and weights; seen by all machines of a cluster."""
     tracking_uri: str | None = None
     """MLflow server or database. Without it: sqlite:///mlruns/mlflow.db."""
+    artifacts: str | None = None
+    """Folder or s3:// address for MLflow's files (figures, reports, models) of a store that is new.
+    Without it: mlruns/artifacts, or what the server chooses."""
     plan: bool = False
     """Show what would be trained, where, how long it takes and what it costs; start nothing."""
     calibrate: bool = False

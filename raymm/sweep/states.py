@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-import fsspec
-
 from raymm.errors import SweepError
+from raymm.storage.address import open_address, without_credentials, words
 from raymm.sweep.drivers import seems_alive
 from raymm.sweep.plan import Sweep
 from raymm.sweep.tags import DRIVER
-from raymm.tracking import GoneError, RunRecord, Store, without_credentials
+from raymm.tracking import GoneError, RunRecord, Store
 
 State = Literal["finished", "resumable", "running", "failed", "new"]
 STATES: tuple[State, ...] = get_args(State)
@@ -65,7 +64,7 @@ def with_checkpoint(storage: str, keys: Iterable[str]) -> list[str]:
         storage: root of the cells' folders.
     """
     try:
-        fs, root = fsspec.url_to_fs(storage)
+        fs, root = open_address(storage)
         if not fs.isdir(root):
             return []
         folders = {_last(path) for path in fs.ls(root, detail=False)}
@@ -74,10 +73,10 @@ def with_checkpoint(storage: str, keys: Iterable[str]) -> list[str]:
             for key in keys
             if key in folders and any(map(_is_left, fs.ls(f"{root}/{key}", detail=False)))
         ]
-    except Exception as error:  # each file system has its own kinds of error
+    except OSError as error:
         raise SweepError(
-            f"--storage {without_credentials(storage)} cannot be read: {type(error).__name__}: "
-            f"{without_credentials(str(error))}. Give the folder or s3:// address of the cells."
+            f"--storage {without_credentials(storage)} cannot be read: {words(error)}. Give the "
+            "folder or s3:// address of the cells."
         ) from error
 
 

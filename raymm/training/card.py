@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import fsspec
 from safetensors.torch import save
 from torch import Tensor
 
@@ -19,6 +17,7 @@ from raymm.data.prepared import PreparedData
 from raymm.encoders.record import RECORD, Source, read_record
 from raymm.errors import DataError, RaymmError
 from raymm.science import SCIENCE_VERSION
+from raymm.storage.address import open_address
 
 CARD, SCALING = "model.json", "scaling.safetensors"
 
@@ -63,7 +62,7 @@ def save_card(folder: str, cell: CellConfig, prepared: PreparedData, dataset: Da
         prepared: what the cell was trained on.
         dataset: that it was made of.
     """
-    fs, root = fsspec.url_to_fs(folder)
+    fs, root = open_address(folder)
     fs.makedirs(root, exist_ok=True)
     tensors: dict[str, Tensor] = {}
     for index, column in enumerate(prepared.train.columns):
@@ -91,9 +90,12 @@ def save_card(folder: str, cell: CellConfig, prepared: PreparedData, dataset: Da
 
 def _sources(dataset: Dataset) -> dict[str, Source]:
     """What a cache of embeddings says its modalities were made of; nothing of other data sets."""
-    if not isinstance(dataset, PackedDataset) or not Path(dataset.address, RECORD).is_file():
+    if not isinstance(dataset, PackedDataset):
         return {}
-    record = read_record(Path(dataset.address, RECORD).read_text("utf-8"), dataset.address)
+    fs, root = open_address(dataset.address)
+    if not fs.isfile(f"{root}/{RECORD}"):
+        return {}
+    record = read_record(fs.cat_file(f"{root}/{RECORD}").decode(), dataset.address)
     used = {modality.name for modality in dataset.modalities}
     found = {outcome.source.modality: outcome.source for outcome in record.modalities}
     return {name: source for name, source in found.items() if name in used}

@@ -19,13 +19,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import torch
-from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import load, save
 from torch import Tensor
 
 from raymm.errors import StorageError
+from raymm.storage.address import is_local, open_address, words
 from raymm.training.sizes import KEPT
 
 TensorGroups = Mapping[str, Mapping[str, Tensor]]
@@ -73,7 +72,7 @@ class CheckpointStore:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.fs, self.root = fsspec.url_to_fs(folder)
+        self.fs, self.root = open_address(folder)
         self._whole: list[str] = []
 
     def save(self, checkpoint: Checkpoint) -> None:
@@ -103,6 +102,9 @@ class CheckpointStore:
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None.
+
+        Raises:
+            StorageError: the store is away.
 
         Warns:
             UserWarning: there are checkpoints, but none is whole.
@@ -182,7 +184,7 @@ class CheckpointStore:
 
     def _replace(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all; object stores do nothing else."""
-        if not isinstance(self.fs, LocalFileSystem):
+        if not is_local(self.fs):
             self.fs.pipe_file(f"{self.root}/{name}", content)
             return
         aside = f"{self.root}/.{name}.partial"
@@ -206,7 +208,7 @@ class CheckpointStore:
             if folder is not None:
                 self._remove(folder)
             raise StorageError(
-                f"{what} could not be written to {folder or self.root}: {error}. "
+                f"{what} could not be written to {folder or self.root}: {words(error)}. "
                 "Make space there, or give another --storage. What was written before is whole: "
                 "the same command goes on from there."
             ) from error
@@ -218,17 +220,18 @@ class CheckpointStore:
     def _folders(self) -> list[str]:
         if not self.fs.isdir(self.root):
             return []
-        self.fs.invalidate_cache()
         found = (str(path) for path in self.fs.ls(self.root, detail=False))
         return sorted(path for path in found if _name(path).startswith("epoch_"))
 
     def _read(self, folder: str) -> Checkpoint | None:
-        """A folder's checkpoint; None where it is not whole, or cannot be read now."""
+        """A folder's checkpoint; None where it is not whole, or its disk cannot read it."""
         try:
             state = json.loads(self.fs.cat_file(f"{folder}/state.json"))
             digests = {str(name): str(digest) for name, digest in state["files"].items()}
             contents = {name: self.fs.cat_file(f"{folder}/{name}.safetensors") for name in digests}
             epoch, rest = int(state["epoch"]), dict(state["state"])
+        except StorageError:
+            raise  # a store that is away may well hold it: whoever asked asks again
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         found = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}

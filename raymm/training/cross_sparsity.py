@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import fsspec
 import torch
 
 from raymm.data.dataset import Dataset
@@ -16,6 +15,7 @@ from raymm.data.prepared import Split
 from raymm.errors import DataError
 from raymm.models.base import FusionModel
 from raymm.science import SCIENCE_VERSION
+from raymm.storage.address import open_address
 from raymm.training.evaluate import SplitEmbeddings, embed_split, score_split
 from raymm.training.saved import load_model
 
@@ -55,7 +55,7 @@ def cross_sparsity(
 
 def read_scores(folder: str) -> ScoresBySparsity:
     """What `cross_sparsity` has left; nothing if another science version did, or it is damaged."""
-    fs, root = fsspec.url_to_fs(folder)
+    fs, root = open_address(folder)
     try:
         content: Mapping[str, Any] = json.loads(fs.cat_file(f"{root}/{FILE}"))
         if content["science_version"] != SCIENCE_VERSION:
@@ -104,7 +104,7 @@ def _embedded(model: FusionModel, split: Split) -> SplitEmbeddings:
 
 
 def _write(folder: str, scores: ScoresBySparsity) -> None:
-    fs, root = fsspec.url_to_fs(folder)
+    fs, root = open_address(folder)
     by_sparsity = {repr(sparsity): metrics for sparsity, metrics in sorted(scores.items())}
     content = {"science_version": SCIENCE_VERSION, "by_sparsity": by_sparsity}
     fs.pipe_file(f"{root}/{FILE}", json.dumps(content, indent=1).encode())

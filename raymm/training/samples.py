@@ -22,7 +22,6 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 
 from raymm.data.hashing import uniforms
 from raymm.errors import DataError
+from raymm.storage.address import open_address
 
 if TYPE_CHECKING:  # reports read samples without loading torch
     from raymm.data.prepared import PreparedData
@@ -76,7 +76,7 @@ def keep_samples(
     table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(about).encode()})
     content = io.BytesIO()
     pq.write_table(table, content, compression="zstd")
-    fs, root = fsspec.url_to_fs(folder)
+    fs, root = open_address(folder)
     fs.makedirs(root, exist_ok=True)
     fs.pipe_file(f"{root}/{FILE}", content.getvalue())
 
@@ -87,7 +87,7 @@ def read_samples(folder: str) -> pd.DataFrame | None:
     Raises:
         DataError: the file is damaged.
     """
-    fs, root = fsspec.url_to_fs(folder)
+    fs, root = open_address(folder)
     try:
         content = fs.cat_file(f"{root}/{FILE}")
     except FileNotFoundError:

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -27,6 +26,7 @@ from raymm.data.scaling import Scaling
 from raymm.errors import DataError
 from raymm.models.base import FusionModel
 from raymm.models.build import build_model
+from raymm.storage.address import open_address
 from raymm.training.card import CARD, SCALING, ModelCard, read_card
 from raymm.training.evaluate import embed_split
 
@@ -139,7 +139,7 @@ def load_model(folder: str) -> SavedModel:
         DataError: no finished model lies there, a file is damaged, or another science version of
             the program has trained it, so that the same weights may mean something else here.
     """
-    fs, root = fsspec.url_to_fs(folder)
+    fs, root = open_address(folder)
     try:
         card = json.loads(fs.cat_file(f"{root}/{CARD}"))
         weights = load(fs.cat_file(f"{root}/{WEIGHTS}"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raymm.data.pack import PackWriter
+from raymm.data.pack_writer import PackWriter
 from raymm.data.packed import is_packed, open_packed
 from raymm.data.sources import load_dataset
 from raymm.errors import DataError
@@ -29,7 +29,8 @@ def pack(folder: Path, seed: int) -> None:
 
 
 def copies(address: str) -> list[Path]:
-    return sorted(Path(address.removeprefix("file://")).parent.glob("copies/packed/*"))
+    found = Path(address.removeprefix("file://")).parent.glob("copies/packed/*")
+    return sorted(path for path in found if path.is_dir())
 
 
 def test_it_is_the_same_set(address: str) -> None:

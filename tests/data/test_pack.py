@@ -8,7 +8,8 @@ import pytest
 
 from raymm.data.dataset import Label
 from raymm.data.fingerprint import fingerprint
-from raymm.data.pack import PackWriter, pack
+from raymm.data.pack import pack
+from raymm.data.pack_writer import PackWriter
 from raymm.data.packed import open_packed
 from raymm.data.spool import Spool
 from raymm.errors import DataError

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from raymm.config import DataConfig
 from raymm.data.dataset import Dataset
 from raymm.data.loader import train_batches
-from raymm.data.pack import PackWriter, pack
+from raymm.data.pack import pack
+from raymm.data.pack_writer import PackWriter
 from raymm.data.prepare import prepare
 from raymm.data.prepared import Split
 from raymm.data.sources import load_dataset

@@ -12,6 +12,7 @@ from raymm.data.sources.folder import load_folder
 from raymm.data.sources.huggingface.files import is_huggingface
 from raymm.data.sources.huggingface.prepare import load_huggingface
 from raymm.errors import DataError, nearest
+from raymm.storage.address import is_remote
 
 BUILT_IN = {"digits": digits.verified_folder}
 BUILT_IN_PAIRS = ("emoji",)
@@ -26,7 +27,7 @@ def resolve(dataset: str) -> str:
     """
     if dataset in BUILT_IN:
         return str(BUILT_IN[dataset]())
-    if "://" in dataset or Path(dataset).exists():
+    if is_remote(dataset) or Path(dataset).exists():
         return dataset
     if dataset in BUILT_IN_PAIRS:
         raise DataError(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from raymm.data.dataset import Dataset, Kind, Label, Modality
 from raymm.data.fingerprint import fingerprint
-from raymm.data.pack import aligned
+from raymm.data.pack_writer import aligned
 from raymm.data.packed import restricted
 from raymm.errors import DataError, nearest
 

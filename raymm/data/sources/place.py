@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import fsspec
-
-from raymm.errors import DataError
+from raymm.errors import DataError, RaymmError, StorageError
+from raymm.storage.address import is_remote, open_address, words
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,9 @@ class Place:
         """
         try:
             content: bytes = self._system.cat_file(f"{self._root}/{name}")
-        except Exception as error:  # storage clients raise errors of many families
+        except StorageError:
+            raise
+        except OSError as error:
             raise DataError(
                 f"{self.address}/{name} cannot be read: {words(error)}. Check that it is there "
                 "and that you may read it."
@@ -52,7 +53,9 @@ class Place:
         """
         try:
             return self._system.open(f"{self._root}/{name}", "rb")
-        except Exception as error:  # storage clients raise errors of many families
+        except StorageError:
+            raise
+        except OSError as error:
             raise DataError(
                 f"{self.address}/{name} cannot be opened: {words(error)}. Check that it is there "
                 "and that you may read it."
@@ -62,14 +65,14 @@ class Place:
         """Bytes of a file; None where its server does not say."""
         try:
             size = self._system.size(f"{self._root}/{name}")
-        except Exception:  # only progress is shown less well
+        except OSError:  # only progress is shown less well
             return None
         return None if size is None else int(size)
 
     def local(self, name: str) -> Path | None:
         """The file's path where it lies on this machine."""
         path = Path(self._root, name)
-        return path if "://" not in self.address and path.is_file() else None
+        return path if not is_remote(self.address) and path.is_file() else None
 
     def inside(self, name: str) -> Place:
         """The folder `name` of this one.
@@ -88,23 +91,16 @@ def open_place(address: str, expected: Sequence[str] = ()) -> Place:
         expected: names that are looked for one by one where a web server lists nothing.
 
     Raises:
-        DataError: there is no such folder, it cannot be reached, or its client is not installed.
+        DataError: there is no such folder, or it cannot be listed.
+        StorageError: the address means nothing, or its client is not installed.
     """
-    try:
-        system, root = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise DataError(
-            f"The address '{address}' cannot be opened: {words(error)}. For s3:// addresses "
-            "install the client with `pip install 'raymm[s3]'`."
-        ) from error
+    system, root = open_address(address)
     web = address.startswith(("http://", "https://")) and bool(expected)
     entries: list[Any] = []
-    refused: Exception | None = None
+    refused: OSError | None = None
     try:
-        # An object store may remember an older listing; what is there now is what counts.
-        system.invalidate_cache()
         entries = system.ls(root, detail=True)
-    except Exception as error:  # storage clients raise errors of many families
+    except OSError as error:
         refused = error
     files, folders = _names(entries, "file"), _names(entries, "directory")
     if len(entries) == 1 and str(entries[0]["name"]).rstrip("/") == root.rstrip("/") and files:
@@ -128,7 +124,9 @@ def _names(entries: Sequence[Any], kind: str) -> list[str]:
     return sorted(name for name in names if name and not name.startswith((".", "_")))
 
 
-def _unlisted(address: str, error: Exception) -> DataError:
+def _unlisted(address: str, error: OSError) -> RaymmError:
+    if isinstance(error, StorageError):
+        return error
     if isinstance(error, FileNotFoundError):
         return DataError(f"There is no folder '{address}'. Check the path.")
     if isinstance(error, NotADirectoryError):
@@ -137,9 +135,3 @@ def _unlisted(address: str, error: Exception) -> DataError:
         f"The folder '{address}' cannot be listed: {words(error)}. Check the address, the "
         "network and the credentials."
     )
-
-
-def words(error: BaseException) -> str:
-    """What an error of another library says, as part of a sentence."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

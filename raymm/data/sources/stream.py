@@ -11,8 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from raymm.data.sources.place import Place, words
+from raymm.data.sources.place import Place
 from raymm.errors import DataError
+from raymm.storage.address import words
 
 GZIP = b"\x1f\x8b"
 PACKED = {b"PK": "zip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}

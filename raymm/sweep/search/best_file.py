@@ -14,6 +14,8 @@ from typing import Any
 from raymm.config import CellConfig, from_dict, to_dict
 from raymm.data.dataset import Dataset
 from raymm.errors import ConfigError, RaymmError, SweepError
+from raymm.storage.address import joined
+from raymm.storage.mirror import working_folder
 from raymm.sweep.cells import Cell
 from raymm.sweep.search.trials import Condition, TrialRecord
 
@@ -107,7 +109,7 @@ class Chosen:
                 f"--from-search {search} is not the name of a search. Give the name only; the "
                 "folder of results is --results-dir."
             )
-        file = Path(results_dir) / search / BEST_FILE
+        file = working_folder(joined(results_dir, search)) / BEST_FILE
         try:
             content = json.loads(file.read_text())
             self._check(content, dataset)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import fsspec
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
+from raymm.storage.address import open_address, words
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep
 from raymm.sweep.search.best import chosen, pareto
@@ -169,11 +169,11 @@ def _conduct(
 def _discard(storage: str, tell: Callable[[str], None], key: str) -> None:
     """Leave nothing of a cell in the storage; that it cannot be removed is said, and no more."""
     try:
-        fs, folder = fsspec.url_to_fs(f"{storage}/{key}")
+        fs, folder = open_address(f"{storage}/{key}")
         if fs.exists(folder):
             fs.rm(folder, recursive=True)
-    except Exception as error:  # each file system has its own kinds of error
-        tell(f"{key}: what is left of it cannot be removed: {type(error).__name__}: {error}")
+    except OSError as error:
+        tell(f"{key}: what is left of it cannot be removed: {words(error)}")
 
 
 def _by_gpu(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from raymm.data.sources.folder import load_folder, survey_folder
-from raymm.errors import DataError
+from raymm.errors import DataError, StorageError
 from tests.data.sources import folders
 
 
@@ -210,7 +210,7 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
         load_folder(str(tmp_path))
     with pytest.raises(DataError, match=r"is a file\. Give the folder"):
         load_folder(str(tmp_path / "notes.txt"))
-    with pytest.raises(DataError, match="cannot be opened"):
+    with pytest.raises(StorageError, match="nosuch"):
         load_folder("nosuch://bucket/folder")
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from raymm.data.sources import load_dataset
 from raymm.data.sources.tcga.prepare import prepare_tcga
-from raymm.errors import DataError
+from raymm.errors import DataError, StorageError
 from tests.data.sources.tcga import tables
 
 
@@ -78,7 +78,7 @@ def test_a_server_that_is_not_there_and_a_folder_without_tables(tmp_path: Path) 
     (tmp_path / "files").mkdir()
     with (
         served(tmp_path / "files", Bucket) as address,
-        pytest.raises(DataError, match="cannot be listed"),
+        pytest.raises(StorageError, match=r"cannot be used: .*403.* Check the address"),
     ):
         prepare_tcga(address, str(tmp_path / "web"))
     with (
@@ -86,5 +86,5 @@ def test_a_server_that_is_not_there_and_a_folder_without_tables(tmp_path: Path) 
         pytest.raises(DataError, match="holds none of TCGA's tables"),
     ):
         prepare_tcga(address, str(tmp_path / "web"))
-    with pytest.raises(DataError, match="cannot be listed"):
+    with pytest.raises(StorageError, match="See that the server runs"):
         prepare_tcga("http://127.0.0.1:9/download", str(tmp_path / "web"))

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from raymm.data.problems import some
-from raymm.data.sources.place import words
 from raymm.errors import DataError
+from raymm.storage.address import words
 
 STATE, SPLITS = "state.json", "dataset_dict.json"
 

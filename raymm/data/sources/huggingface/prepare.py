@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from raymm.data.dataset import Dataset
-from raymm.data.pack import PackWriter
+from raymm.data.pack_writer import PackWriter
 from raymm.data.sources.huggingface.labels import write_labels
 from raymm.data.sources.huggingface.saved import Column, Saved, open_saved
 from raymm.data.sources.intake import Intake, Writer

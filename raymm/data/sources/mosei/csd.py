@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raymm.data.sources.place import words
 from raymm.data.sources.stream import Source
 from raymm.errors import DataError
+from raymm.storage.address import words
 
 DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, UnicodeError)
 """What h5py raises where a file is damaged, or is no computational sequence."""

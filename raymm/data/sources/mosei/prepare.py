@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from raymm.data.pack import PackWriter
+from raymm.data.pack_writer import PackWriter
 from raymm.data.problems import some
 from raymm.data.sources.intake import Intake, Writer
 from raymm.data.sources.mosei.csd import Csd, open_csd

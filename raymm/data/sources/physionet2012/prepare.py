@@ -26,7 +26,7 @@ from statistics import median
 import numpy as np
 
 from raymm.data.dataset import Label
-from raymm.data.pack import PackWriter
+from raymm.data.pack_writer import PackWriter
 from raymm.data.problems import some
 from raymm.data.sources.intake import Intake, Writer
 from raymm.data.sources.physionet2012.records import (
@@ -36,9 +36,10 @@ from raymm.data.sources.physionet2012.records import (
     read_patient,
     records,
 )
-from raymm.data.sources.place import Place, open_place, words
+from raymm.data.sources.place import Place, open_place
 from raymm.data.sources.preparation import Meter, NoMeter, Notes, Prepared
 from raymm.errors import DataError
+from raymm.storage.address import words
 
 MEASURED = {
     "arterial_line": ("DiasABP", "MAP", "SysABP"),

@@ -14,10 +14,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from raymm.data.problems import some
-from raymm.data.sources.place import Place, words
+from raymm.data.sources.place import Place
 from raymm.data.sources.preparation import Meter
 from raymm.data.sources.stream import Source
 from raymm.errors import DataError
+from raymm.storage.address import words
 
 RECORD = re.compile(r"(?:^|/)(\d+)\.txt$")
 SET = re.compile(r"^set-([abc])(\.zip|\.tar\.gz|\.tgz)?$")

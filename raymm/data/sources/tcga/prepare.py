@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from raymm.data.dataset import Label
-from raymm.data.pack import PackWriter
+from raymm.data.pack_writer import PackWriter
 from raymm.data.problems import some
 from raymm.data.sources.place import Place, open_place
 from raymm.data.sources.preparation import Meter, NoMeter, Notes, Prepared
