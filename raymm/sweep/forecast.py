@@ -176,6 +176,7 @@ def _kind(
 
 def _room(sweep: Sweep) -> tuple[int | None, str]:
     """How many cells fit at a time, and why none does."""
+    from raymm.sweep.machines import check_cluster
     from raymm.training.cluster import connected, groups_on_this_machine, groups_that_fit
 
     settings = sweep.settings
@@ -184,6 +185,7 @@ def _room(sweep: Sweep) -> tuple[int | None, str]:
             resources = {"CPU": float(settings.cpus_per_worker)}
             resources |= {"GPU": settings.gpus_per_worker} if settings.gpu else {}
             with connected(settings.address):
+                check_cluster(sweep)
                 fit = groups_that_fit(settings.workers, resources, settings.gpu)
         elif settings.gpu is None:
             fit = groups_on_this_machine(settings.workers, settings.cpus_per_worker)
@@ -200,7 +202,7 @@ def _groups_on_own_gpus(workers: int, gpu: str, share: float) -> int:
     have, kind = Nvidia.get_current_node_num_accelerators(), "none"
     if have:
         kind = Nvidia.get_current_node_accelerator_type() or "unknown"
-    groups = workers_that_fit([{"GPU": float(have)}], {"GPU": share}, None) // workers
+    groups = workers_that_fit([{"GPU": float(have)}], {"GPU": share}) // workers
     if groups and (gpu in ("any", kind) or kind.startswith(f"{gpu}-")):
         return groups
     raise SweepError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from raymm.sweep.machines import check_cluster
 from raymm.sweep.places import decisive
 from raymm.sweep.plan import Sweep
 from raymm.sweep.tags import ACCELERATOR, CPUS, WORKERS
@@ -39,9 +40,19 @@ def open_record(sweep: Sweep, say: Callable[[str], None] = lambda line: None) ->
 
 @contextmanager
 def ray_and_record(sweep: Sweep) -> Iterator[None]:
-    """Be connected to Ray, with the sweep open in the ledger. Both take seconds, side by side."""
+    """Be connected to Ray, with the sweep open in the ledger. Both take seconds, side by side.
+
+    Raises:
+        SweepError: there is no cluster, or its machines cannot all use the sweep's places.
+    """
     from raymm.training.cluster import connected
 
+    if sweep.settings.address is not None:
+        with connected(sweep.settings.address):
+            check_cluster(sweep)  # before anything is written
+            open_record(sweep)
+            yield
+        return
     with ThreadPoolExecutor(1) as beside:
         opening = beside.submit(open_record, sweep)
         with connected(sweep.settings.address):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from raymm.config import (
@@ -129,9 +130,10 @@ class SweepSettings:
     """Least seconds between two checkpoints of a cell: what it may lose when a machine goes."""
     max_concurrent: int | None = None
     """Most cells that train at the same time. Without it: as many as fit."""
-    address: str | None = None
-    """Ray cluster to join, auto for the one this machine is part of. Without it: a local Ray,
-    started for the sweep and stopped after it."""
+    address: str | None = field(default_factory=lambda: os.environ.get("RAY_ADDRESS"))
+    """Ray cluster to join, auto for the one this machine is part of. Without it: the one that
+    RAY_ADDRESS names, as it does in a submitted job, else a local Ray, started for the sweep and
+    stopped after it."""
 
     name: str | None = None
     """Name of the sweep and of its results folder. Without it: made from the settings."""

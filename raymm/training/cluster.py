@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import joblib
 import ray
 
 from raymm.errors import SweepError
+from raymm.training.growth import UNKNOWN_MOST, NodeType, growth
 from raymm.training.placing import times, workers_that_fit
 
 LOCAL_ONLY = {
@@ -113,22 +114,38 @@ def groups_that_fit(workers: int, resources: Mapping[str, float], gpu: str | Non
         needs[f"accelerator_type:{gpu}"] = 0.001
     alive: Any = ray.nodes  # Ray leaves it untyped
     nodes = [node["Resources"] for node in alive() if node["Alive"]]
-    growth = ray._private.state.state.get_max_resources_from_cluster_config()
-    groups = workers_that_fit(nodes, needs, growth) // workers
+    may_come = growth()
+    kinds_to_come = (may_come and may_come.types) or ()
+    grown = [(kind.resources, kind.most) for kind in kinds_to_come]
+    groups = workers_that_fit(nodes, needs, grown) // workers
+    if may_come is not None and may_come.types is None:
+        return max(groups, UNKNOWN_MOST)  # who asks for more nodes than may come only waits
     if groups:
         return groups
     kinds = sorted(
-        {name for node in nodes for name in node if name.startswith("accelerator_type:")}
+        {
+            name
+            for node in [*nodes, *(kind.resources for kind in kinds_to_come)]
+            for name in node
+            if name.startswith("accelerator_type:")
+        }
     )
     has = ", ".join(
         f"{sum(node.get(name, 0) for node in nodes):g} {name}" for name in ("CPU", "GPU")
     )
     raise SweepError(
         f"No cell can be placed: it needs {workers} worker(s) of {_listed(needs)} each, and the "
-        f"cluster has {has} on {len(nodes)} node(s), GPU kinds: "
+        f"cluster has {has} on {len(nodes)} node(s)"
+        f"{_coming(kinds_to_come)}, GPU kinds: "
         f"{', '.join(kind.split(':')[1] for kind in kinds) or 'none'}. Lower --workers-per-cell or "
         "--cpus-per-worker, choose a --gpu kind that is there, or add nodes."
     )
+
+
+def _coming(kinds: Sequence[NodeType]) -> str:
+    """What may come, for a message."""
+    listed = ", ".join(f"{kind.most} x {kind.name}" for kind in kinds)
+    return f", and its autoscaler may start {listed}" if listed else ""
 
 
 def _listed(needs: Mapping[str, float]) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from raymm.errors import ConfigError
 
 
 def workers_that_fit(
-    nodes: list[Mapping[str, float]], needs: Mapping[str, float], growth: Mapping[str, float] | None
+    nodes: Sequence[Mapping[str, float]],
+    needs: Mapping[str, float],
+    growth: Sequence[tuple[Mapping[str, float], int]] = (),
 ) -> int:
     """How many workers the cluster can hold: on the nodes it has, or on what it may grow to.
 
     Args:
         nodes: resources of each node that is alive.
         needs: resources of one worker.
-        growth: most of each resource that autoscaling allows; None without autoscaling.
+        growth: resources of the kinds of nodes that an autoscaler may start, and how many of each.
     """
 
     def held(resources: Mapping[str, float]) -> int:
@@ -23,7 +25,7 @@ def workers_that_fit(
         return min(each)
 
     now = sum(held(node) for node in nodes)
-    return max(now, held(growth)) if growth else now
+    return max(now, sum(held(kind) * most for kind, most in growth))
 
 
 def times(amount: float, need: float, name: str) -> int:

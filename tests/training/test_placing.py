@@ -22,11 +22,11 @@ from raymm.training.scratch import scratch_folder
 )
 def test_shares_of_a_gpu_are_each_of_one_gpu(gpus: int, share: float, workers: int) -> None:
     node = {"CPU": 64.0, "GPU": float(gpus)}
-    assert workers_that_fit([node], {"CPU": 1, "GPU": share}, None) == workers
+    assert workers_that_fit([node], {"CPU": 1, "GPU": share}) == workers
 
 
 def test_cpus_may_be_shared_in_tenths() -> None:
-    assert workers_that_fit([{"CPU": 1.0}, {"CPU": 0.3}], {"CPU": 0.1}, None) == 13
+    assert workers_that_fit([{"CPU": 1.0}, {"CPU": 0.3}], {"CPU": 0.1}) == 13
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from raymm.storage.address import open_address, words
 from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.machines import check_cluster
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep
 from raymm.sweep.search.best import chosen, pareto
 from raymm.sweep.search.best_file import Best, write_best
@@ -153,6 +154,8 @@ def _conduct(
             ]
             if jobs:
                 with connected(search.settings.address):
+                    if search.settings.address is not None:
+                        check_cluster(search.sweep)
                     for together in [[job] for job in jobs] if most else [jobs]:
                         if not interrupts.stopping.is_set():
                             train(sweep, together, recorder, interrupts.stopping)

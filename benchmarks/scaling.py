@@ -1,0 +1,197 @@
+"""Weak scaling of a training step: each rank keeps its share of the batch, ranks are added.
+
+    python -m benchmarks.scaling --out scaling.json
+
+For 1, 2 and 4 gloo ranks on this machine (one thread each, fp32): seconds of a step; seconds of the same
+step without communication, in as many processes at the same time, so that what the ranks take from each
+other's cores counts as computing; bytes that a rank really sends and receives a step, as the kernel
+counts them on its connections; and the collectives of a step, as torch's profiler sees them. Beside the
+bytes stand those of the arithmetic in `benchmarks.links`, by which larger machines are reckoned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.links import exchanged_bytes
+from raymm.config import LossConfig, ModelConfig, ModelName
+from raymm.data.batch import Batch, Block
+from raymm.data.dataset import ModalitySpec
+from raymm.losses.contrastive import ContrastiveLoss
+from raymm.models.build import build_model
+from raymm.training.traffic import Traffic
+
+RANKS = (1, 2, 4)
+MODELS: tuple[ModelName, ...] = ("mca", "zorro", "eao")
+SHARE = 16
+"""Samples of a rank."""
+COLUMNS = (40, 10, 40, 33)
+"""A twentieth of the columns of TCGA's tables."""
+SPECS = tuple(ModalitySpec(f"table{i}", "table", n, n) for i, n in enumerate(COLUMNS))
+WIDTH = 256
+WARM_UP, STEPS = 3, 8
+
+
+class Step(nn.Module):
+    """A model with its loss."""
+
+    def __init__(self, name: ModelName) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        config = ModelConfig(
+            name=name, width=WIDTH, depth=2, heads=4, head_size=64, fusion_tokens=4
+        )
+        self.model = build_model(SPECS, config)
+        self.loss = ContrastiveLoss(self.model.pairs, LossConfig())
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Loss of the global batch."""
+        loss: Tensor = self.loss(self.model(batch))
+        return loss
+
+
+def share_of(rank: int) -> Batch:
+    """A rank's samples, all modalities present."""
+    rng = np.random.default_rng(rank)
+    rows = torch.arange(SHARE)
+    blocks = tuple(
+        Block(i, rows, torch.from_numpy(rng.normal(size=(SHARE, n)).astype(np.float32)))
+        for i, n in enumerate(COLUMNS)
+    )
+    return Batch(np.ones((SHARE, len(COLUMNS)), dtype=bool), blocks)
+
+
+@contextmanager
+def no_gather() -> Iterator[None]:
+    """Have each rank take its own share for those of the others: the same loss to compute, no wait."""
+    real = dist.all_gather
+
+    def own_share(shares: list[Tensor], share: Tensor, *args: Any, **kwargs: Any) -> None:
+        for each in shares:
+            each.copy_(share)
+
+    dist.all_gather = own_share  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        dist.all_gather = real
+
+
+def step_s(module: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, steps: int) -> float:
+    """Median seconds of a step; all ranks begin together."""
+    times = []
+    for _ in range(steps):
+        dist.barrier()
+        begin = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(module(batch))
+        optimizer.step()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def rank_main(rank: int, ranks: int, name: ModelName, folder: str) -> None:
+    """One rank: measure, and leave the figures in the folder."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=ranks
+    )
+    step, batch = Step(name), share_of(rank)
+    parallel = DistributedDataParallel(step) if ranks > 1 else step
+    optimizer = torch.optim.AdamW(step.parameters())
+    step_s(parallel, batch, optimizer, WARM_UP)
+
+    traffic = Traffic()
+    before = _connections(traffic)
+    whole_s = step_s(parallel, batch, optimizer, STEPS)
+    moved = (_connections(traffic) - before) / STEPS
+
+    with no_gather():
+        alone_s = step_s(step, batch, optimizer, STEPS)
+    calls = collectives(parallel, batch)
+    figures = {
+        "step_s": whole_s,
+        "computing_s": alone_s,
+        "moved_bytes": moved,
+        "collectives": calls,
+        "parameters": sum(each.numel() for each in step.parameters()),
+        "embeddings": len(step.model.members),
+    }
+    Path(folder, f"rank-{rank}.json").write_text(json.dumps(figures))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def _connections(traffic: Traffic) -> int:
+    """Bytes sent and received over connections so far; files apart."""
+    from raymm.training import traffic as module
+
+    return traffic.bytes() - module._of_files()
+
+
+def collectives(module: nn.Module, batch: Batch) -> dict[str, int]:
+    """The collectives of one step, by name."""
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        torch.autograd.backward(module(batch))
+    names = [event.name for event in seen.events() or []]
+    return dict(Counter(name for name in names if name.startswith("gloo:")))
+
+
+def measure(name: ModelName, ranks: int) -> dict[str, Any]:
+    """The figures of a model on so many ranks: the slowest rank's times, the mean of the bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        spawn: Any = mp.spawn  # type: ignore[attr-defined]
+        spawn(rank_main, args=(ranks, name, folder), nprocs=ranks)
+        said = [json.loads(file.read_text()) for file in sorted(Path(folder).glob("rank-*.json"))]
+    first = said[0]
+    step, computing = (max(each[which] for each in said) for which in ("step_s", "computing_s"))
+    reckoned = exchanged_bytes(
+        first["parameters"], first["embeddings"], WIDTH, samples=SHARE, ranks=ranks
+    )
+    return {
+        "model": name,
+        "ranks": ranks,
+        "step_ms": round(1000 * step, 1),
+        "computing_ms": round(1000 * computing, 1),
+        "communication_ms": round(1000 * max(0.0, step - computing), 1),
+        "computing_share": round(min(1.0, computing / step), 3),
+        "moved_mb": round(statistics.mean(each["moved_bytes"] for each in said) / 1e6, 3),
+        "reckoned_mb": round(sum(reckoned) / 1e6, 3),
+        "collectives": first["collectives"],
+        "parameters": first["parameters"],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print a line each, and write them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args(arguments)
+    rows = []
+    for name in MODELS:
+        for ranks in RANKS:
+            rows.append(measure(name, ranks))
+            print(json.dumps(rows[-1]), flush=True)
+    if chosen.out:
+        chosen.out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
