@@ -326,14 +326,17 @@ class Store:
         from mlflow.entities import Param
         from mlflow.exceptions import MlflowException
 
-        pairs = [Param(name, value) for name, value in values.items()]
+        pairs, refused = [Param(name, value) for name, value in values.items()], False
         for first in range(0, len(pairs), PARAMS_BATCH):
             batch = pairs[first : first + PARAMS_BATCH]
             try:
                 self._client.log_batch(self._registers, params=batch)  # all of them, or none
             except MlflowException:
+                refused = True
                 for pair in batch:
                     self._write_one(pair.key, pair.value)
+        if not refused:  # what was taken is what they hold; to read all there are takes long
+            return dict(values)
         there = self.registers()
         return {name: there[name] for name in values}
 

@@ -59,6 +59,7 @@ class Claims:
 
     def __init__(self, store: Store, driver: str, watch: Watch) -> None:
         self._store, self._driver, self._watch = store, driver, watch
+        self._runs: dict[str, tuple[int, str]] = {}
 
     def take(self, keys: Iterable[str]) -> Taken:
         """Claim those of the cells that no living driver has.
@@ -70,6 +71,7 @@ class Claims:
         lives = _remembered(self._watch.lives)
         taken, wanted = Taken(set(), {}), dict[str, str]()
         for key in keys:
+            self._runs[key] = registers.get((key, RUN), (0, ""))
             number, owner = registers.get((key, OWNER), (0, ""))
             if owner == self._driver:
                 taken.mine.add(key)
@@ -103,7 +105,11 @@ class Claims:
         Args:
             name: what a run that is made is called. It gets its tags from the caller.
         """
-        number, run_id = _newest(self._store.registers()).get((key, RUN), (0, ""))
+        # Of a cell that was claimed it is known from then: to read all registers for each cell takes
+        # long. Should somebody have written one since, the register that is offered a run holds it.
+        if key not in self._runs:
+            self._runs[key] = _newest(self._store.registers()).get((key, RUN), (0, ""))
+        number, run_id = self._runs[key]
         if run_id and self._is_there(run_id):
             return run_id
         candidate = self._store.create(name, {KIND: CANDIDATE, DRIVER: self._driver})
@@ -111,6 +117,7 @@ class Claims:
         chosen = self._store.write_once({register: candidate})[register]
         if chosen != candidate:
             self._store.delete(candidate)
+        self._runs[key] = number + 1, chosen
         return chosen
 
     def bury(self, driver: str) -> None:
