@@ -64,7 +64,8 @@ def embedding_map(
 
 def has_umap() -> bool:
     """Whether umap-learn is installed."""
-    return importlib.util.find_spec("umap") is not None
+    spec = importlib.util.find_spec("umap")
+    return spec is not None and spec.origin is not None  # a folder of that name is no package
 
 
 def _principal(cloud: NDArray[np.float64]) -> NDArray[np.float64]:

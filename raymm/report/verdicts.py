@@ -100,7 +100,11 @@ class Verdicts:
         beaten = "; ".join(f"{model_label(ordered(row)[1])} by {_size(row)}" for row in told)
         rest = [name for name in names[1:] if name not in {ordered(row)[1] for row in told}]
         end = f" Not told apart from {listed(map(model_label, rest))}." if rest else ""
-        return f"{what}{first} is ahead of {beaten} ({means}; {seeds} seeds, Holm-corrected).{end}"
+        all_others = "" if rest or len(told) == 1 else "all others: "
+        return (
+            f"{what}{first} is ahead of {all_others}{beaten} ({means}; {seeds} seeds, "
+            f"Holm-corrected).{end}"
+        )
 
 
 def ordered(row: Row) -> tuple[str, str]:

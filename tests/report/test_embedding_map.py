@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,3 +38,12 @@ def test_all_kinds_in_one_plane_and_only_what_was_kept() -> None:
 def test_umap_is_the_same_each_time() -> None:
     one, other = (embedding_map(samples(), fusion_only=True, method="UMAP") for _ in range(2))
     assert one is not None and other is not None and (one.points == other.points).all()
+
+
+def test_a_folder_called_umap_is_not_umap_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "umap").mkdir()
+    before = has_umap()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert has_umap() == before

@@ -68,3 +68,20 @@ def test_names(uri: str, tmp_path: Path) -> None:
     assert read_ledger("other", uri) is None and read_ledger("it's", uri) is None
     with pytest.raises(SweepError, match=r"did you mean 'grid'\?"):
         find_sweeps(["gird"], results_dir=str(tmp_path), tracking_uri=uri)
+
+
+def test_cells_of_different_data_are_refused(tmp_path: Path) -> None:
+    results = sweep((0, 1), sparsities=(0.0,), models=("mca",))
+    cells = [Cell(result.key, result.cell) for result in results]
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    with Ledger(address, "digits") as ledger:
+        ledger.open_sweep("mixed", {}, folder=tmp_path, storage=str(tmp_path), cells=cells)
+        for cell, result, fingerprint in zip(cells, results, ("f00d", "beef"), strict=True):
+            ledger.start(cell)
+            ledger.end(result)
+            (tmp_path / cell.key).mkdir()
+            (tmp_path / cell.key / "model.json").write_text(f'{{"fingerprint": "{fingerprint}"}}')
+        assert ledger.flush(20)
+    said = "different data under the name digits: the fingerprint is f00d of .* and beef of"
+    with pytest.raises(SweepError, match=said):
+        find_sweeps(["mixed"], results_dir=str(tmp_path / "none"), tracking_uri=address)

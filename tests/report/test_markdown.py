@@ -66,7 +66,7 @@ def test_three_seeds_are_tested_and_a_lead_that_holds_is_bold() -> None:
         for seed in range(4)
     ]
     text = text_of(results)
-    assert "MCA is ahead of Zorro by " in text and "4 seeds, Holm-corrected" in text
+    assert "MCA is ahead of all others: Zorro by " in text and "4 seeds, Holm-corrected" in text
     assert "lead over all other models holds for MCA at S = 0 and 0.4" in text
     assert "no test is possible" not in text
     assert text.count("| **0.9") == 3 and text.count("| **") == 3

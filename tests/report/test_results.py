@@ -13,6 +13,7 @@ from rich.console import Console
 
 from raymm.cli import main
 from raymm.errors import SweepError
+from raymm.report.cross import CROSS_COLUMNS, CROSS_FILE
 from raymm.report.folder import about_text
 from raymm.report.make import make_report
 from raymm.report.record import record_of
@@ -93,8 +94,8 @@ def test_two_sweeps_side_by_side(root: Path) -> None:
     compared = pd.read_csv(page.parent / "comparisons.csv")
     pairs = compared[(compared["metric"] == "probe/auprc") & (compared["over"] == "curve")]
     counts = {(r["model_a"], r["model_b"]): r["n"] for r in pairs.to_dict("records")}
-    # Curves: eao and mca have a sparsity less than the failed cell says there is.
-    assert counts.get(("mca", "zorro"), 2) == 2
+    # At S = 0.8 nothing finished: curves are over the other two.
+    assert counts == {("mca", "zorro"): 2, ("mca", "eao"): 3, ("zorro", "eao"): 2}
     single = compared[(compared["metric"] == "probe/auprc") & (compared["sparsity"] == 0.4)]
     counts = {(r["model_a"], r["model_b"]): r["n"] for r in single.to_dict("records")}
     assert counts == {("mca", "zorro"): 2, ("mca", "eao"): 3, ("zorro", "eao"): 2}
@@ -181,3 +182,33 @@ def test_the_command(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (to / "report.html").exists()
     assert main(["report"]) == 1
     assert "Give the name of a sweep" in capsys.readouterr().err
+
+
+def test_sweeps_scored_on_other_samples_are_refused(tmp_path: Path) -> None:
+    one = sweep(range(3), sparsities=(0.0, 0.4), models=("mca",))
+    other = [
+        CellResult(r.cell, r.dataset, r.key, r.status, "", r.metrics | {"retrieval/gallery_size": 200.0})
+        for r in sweep(range(3), sparsities=(0.0, 0.4), models=("eao",))
+    ]  # fmt: skip
+    write(tmp_path, "one", one)
+    write(tmp_path, "other", other)
+    with pytest.raises(SweepError, match="test split has 200 in other and 300 in one"):
+        find_sweeps(["one", "other"], results_dir=str(tmp_path))
+
+
+def test_a_key_of_digits_alone_stays_a_text(tmp_path: Path) -> None:
+    cells = sweep((0, 1), sparsities=(0.0, 0.4), models=("mca",))
+    keys = ("0123456789012345", "1234567890123456", "123e567890123456", "9" * 16)
+    cells = [
+        CellResult(r.cell, r.dataset, key, r.status, "", r.metrics, r.curve)
+        for r, key in zip(cells, keys, strict=True)
+    ]
+    folder = write(tmp_path, "a", cells)
+    rows = [
+        {**dict.fromkeys(CROSS_COLUMNS, 0), "dataset": "digits", "model": "mca", "cell_key": key}
+        for key in keys
+    ]
+    pd.DataFrame(rows).to_csv(folder / CROSS_FILE, index=False)
+    found = find_sweeps(["a"], results_dir=str(tmp_path))
+    assert set(found.cells["cell_key"]) == set(found.curves) == set(keys)
+    assert found.cross is not None and set(found.cross["cell_key"]) == set(keys)

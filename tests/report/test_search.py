@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from raymm.errors import SweepError
+from raymm.report.make import make_report
 from raymm.report.page.search import SearchRecord
+from raymm.report.results import find_sweeps
 from raymm.report.search import best_frame, best_so_far, best_table, trials_frame
 from raymm.report.search_figures import CAPTIONS, importances, search_figures
 from raymm.report.search_write import write_search_report
@@ -157,3 +160,28 @@ def test_the_table_of_the_terminal_shows_the_best_and_the_preset() -> None:
     assert mca == ["MCA", "0", "0.05", "4", "all", "0.800", "0.500"]
     (eao,) = (line.split() for line in lines if "EAO" in line)
     assert eao == ["EAO", "0.6", "-", "2", "-", "0.500", "0.500"]
+
+
+def test_a_report_is_made_again_from_its_folder(tmp_path: Path) -> None:
+    goals = [AUPRC, UNIFORMITY]
+    write_search_report(record(TRIALS, best_of(goals), goals), tmp_path / "lr")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "lr").iterdir()}
+    for file in (tmp_path / "lr").iterdir():
+        if file.name not in ("search.json", "trials.csv"):
+            file.unlink()
+    page = make_report(["lr"], Console(), results_dir=str(tmp_path))
+    assert page == tmp_path / "lr" / "report.html"
+    after = {file.name: file.read_bytes() for file in (tmp_path / "lr").iterdir()}
+    assert before.keys() == after.keys()
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+def test_a_search_is_no_sweep_to_compare(tmp_path: Path) -> None:
+    folder = tmp_path / "lr"
+    write_search_report(record(TRIALS, best_of([AUPRC]), [AUPRC]), folder)
+    with pytest.raises(SweepError, match=r"is a search, .* made by `raymm report lr`"):
+        find_sweeps(["lr"], results_dir=str(tmp_path))
+    for text, said in (("{", "cannot be read"), ('{"format": 99}', "this program reads 1")):
+        (folder / "search.json").write_text(text)
+        with pytest.raises(SweepError, match=said):
+            make_report(["lr"], Console(), results_dir=str(tmp_path))

@@ -57,11 +57,11 @@ def cost(evidence: Evidence) -> Iterator[Markup]:
             rows.append(row)
     header = ["model", "cells", "training in all"]
     header += [rate.currency] if isinstance(rate, Rate) else []
-    header += [f"a cell, S = {s:g}" for s in few] + [label for _, label, _ in extra]
+    header += [f"S = {s:g}" for s in few] + [label for _, label, _ in extra]
     read = (
-        "Time is of training alone, without start, evaluation and waiting. Fewer modalities are "
-        "fewer tokens, so a higher sparsity costs less. Throughput, memory and epochs are means "
-        "over the model's cells."
+        "Time is of training alone, without start, evaluation and waiting: of all cells, and of one at "
+        "each sparsity. Fewer modalities are fewer tokens, so a higher sparsity costs less. Throughput, "
+        "memory and epochs are means over the model's cells."
     )
     money = _money(rate, float(finished["time/train_s"].sum()))
     numbers = table(header, rows, numbers=len(header) - 1)

@@ -66,15 +66,16 @@ def _means(evidence: Evidence, dataset: str, grid: Grid, marks: dict[str, Mark])
     rows = []
     for model in models:
         row: list[str] = [_model(model, marks)]
-        for sparsity in grid.sparsities:
-            entry = grid.entries.get((model, sparsity))
-            row.append(_entry(entry, holding[sparsity] == model, grid.leads(model, sparsity)))
         if curve:
             first = len(order) > 1 and order[0] == model and better(grid.metric) is not None
             row.append(_entry(heights.get(model), over_curve == model, first))
+        for sparsity in grid.sparsities:
+            entry = grid.entries.get((model, sparsity))
+            row.append(_entry(entry, holding[sparsity] == model, grid.leads(model, sparsity)))
         rows.append(row)
-    header = ["model", *(f"S = {s:g}" for s in grid.sparsities)]
-    header += ["mean over S"] if curve else []
+    # First what sums the row up: on a telephone the last columns are out of sight.
+    header = ["model", *(["mean over S"] if curve else [])]
+    header += [f"S = {s:g}" for s in grid.sparsities]
     return table(header, rows, numbers=len(header) - 1)
 
 
