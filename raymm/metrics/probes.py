@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ ITERATIONS = (1_000, 10_000)
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted probe's metrics, and what it says of each sample of the test split.
+    """A fitted probe's metrics on a split, and what it says of each of its samples.
 
     Attributes:
         metrics: under their stable names.
@@ -57,14 +58,25 @@ def probe_metrics(
 def fit_probe(
     task: Task, classes_count: int, train: Split, validation: Split, test: Split
 ) -> Probe:
-    """Fit a linear probe on the train split and score it on the test split.
+    """`fit_probes`, scored on one split."""
+    return fit_probes(task, classes_count, train, validation, {"test": test})["test"]
+
+
+def fit_probes(
+    task: Task,
+    classes_count: int,
+    train: Split,
+    validation: Split,
+    scored: Mapping[str, Split],
+) -> dict[str, Probe]:
+    """Fit a linear probe on the train split, once, and score it on others: the test split, say.
 
     Embeddings are standardised with the train split's statistics. The L2 penalty is the one of
     `PENALTIES` with the lowest validation loss. Unlabelled samples (-1, NaN) are left out.
 
     Classification fits a multinomial logistic regression. A class that the train split has no
-    labelled sample of cannot be learnt by any probe: in the test split its samples count as wrong
-    in the accuracy, its average precision is that of constant scores, and it stays out of the
+    labelled sample of cannot be learnt by any probe: in a split that is scored its samples count as
+    wrong in the accuracy, its average precision is that of constant scores, and it stays out of the
     cross-entropy, which would be infinite. Regression fits the L1 loss.
 
     Args:
@@ -72,29 +84,32 @@ def fit_probe(
         classes_count: C, for classification; codes are 0..C-1.
         train: embeddings and labels the probe is fitted on.
         validation: those that choose the penalty.
-        test: those that are scored.
+        scored: those that are scored, by the names of their splits; "validation" may be among them.
 
     Returns:
-        With these metrics. Classification: "probe/loss" (cross-entropy, nats), "probe/auprc"
-        (average precision, mean over the classes present in the test split), "probe/accuracy".
-        Regression: "probe/loss" (mean absolute error in the label's unit), "probe/pearson" (nan if
-        either side is constant).
+        For each of `scored`, with these metrics. Classification: "probe/loss" (cross-entropy,
+        nats), "probe/auprc" (average precision, mean over the classes present in the split),
+        "probe/accuracy". Regression: "probe/loss" (mean absolute error in the label's unit),
+        "probe/pearson" (nan if either side is constant).
 
     Raises:
         DataError: a split has no labelled sample to use, or the train split has a single class.
         TrainingError: the embeddings are not finite, or a fit does not converge.
     """
-    splits = {"train": train, "validation": validation, "test": test}
-    labelled = {name: _labelled(split, name) for name, split in splits.items()}
-    features = _standardised(*(labelled[name][0] for name in splits))
-    labels = [labelled[name][1] for name in splits]
+    splits = [("train", train), ("validation", validation), *scored.items()]
+    labelled = [_labelled(split, name) for name, split in splits]
+    features = _standardised(*(x for x, _ in labelled))
+    labels = [y for _, y in labelled]
     if task == "classification":
         codes = [label.astype(np.int64) for label in labels]
-        probe = _classification(classes_count, features, codes)
+        probes = _classification(classes_count, features, codes)
     else:
-        probe = _regression(features, [label.astype(np.float64) for label in labels])
-    known = _known(test[1])
-    return Probe(probe.metrics, _spread(probe.said, known), _spread(probe.loss, known))
+        probes = _regression(features, [label.astype(np.float64) for label in labels])
+    found: dict[str, Probe] = {}
+    for (name, (_, all_labels)), probe in zip(scored.items(), probes, strict=True):
+        known = _known(all_labels)
+        found[name] = Probe(probe.metrics, _spread(probe.said, known), _spread(probe.loss, known))
+    return found
 
 
 def _known(labels: Labels) -> NDArray[np.bool_]:
@@ -135,36 +150,43 @@ def _standardised(train: Floats, *others: Floats) -> list[Floats]:
     return [np.where(constant, 0.0, (x - mean) / scale) for x in (train, *others)]
 
 
-def _classification(count: int, x: list[Floats], y: list[Codes]) -> Probe:
+def _classification(count: int, x: list[Floats], y: list[Codes]) -> list[Probe]:
+    """A probe for each split after the first two, which fit it and choose its penalty."""
     seen = np.unique(y[0])
     if len(seen) < 2:
         raise DataError(
             f"The train split's labelled samples are all of class {seen[0]}, so there is nothing "
             "for the probe to tell apart. Use another label, more data, or a lower sparsity."
         )
-    if not np.isin(y[1], seen).any() or not np.isin(y[2], seen).any():
+    if not all(np.isin(codes, seen).any() for codes in y[1:]):
         raise DataError(
             "No class of the train split appears in both validation and test split, so the probe "
             "cannot be chosen and scored. Enlarge the splits or use a label with fewer classes."
         )
     model = LogisticRegression(warm_start=True, tol=1e-5)
-    best_loss, best = math.inf, np.empty((0, count))
+    best_loss, best = math.inf, list[Floats]()
     for penalty in PENALTIES:
         _fit_logistic(model, x[0], y[0], penalty)
         validation_loss = _mean(
             _cross_entropies(_log_probabilities(model, x[1], count), y[1], seen)
         )
         if validation_loss < best_loss:
-            best_loss, best = validation_loss, _log_probabilities(model, x[2], count)
-    present = np.unique(y[2])
-    precisions = [average_precision_score(y[2] == code, np.exp(best[:, code])) for code in present]
-    losses = _cross_entropies(best, y[2], seen)
+            best_loss = validation_loss
+            best = [_log_probabilities(model, each, count) for each in x[2:]]
+    return [_classified(said, codes, seen) for said, codes in zip(best, y[2:], strict=True)]
+
+
+def _classified(said: Floats, codes: Codes, seen: Codes) -> Probe:
+    """Scores of log-probabilities (n, C)."""
+    present = np.unique(codes)
+    precisions = [average_precision_score(codes == code, np.exp(said[:, code])) for code in present]
+    losses = _cross_entropies(said, codes, seen)
     metrics = {
         "probe/loss": _mean(losses),
         "probe/auprc": float(np.mean(precisions)),
-        "probe/accuracy": float((best.argmax(axis=1) == y[2]).mean()),
+        "probe/accuracy": float((said.argmax(axis=1) == codes).mean()),
     }
-    return Probe(metrics, best, losses)
+    return Probe(metrics, said, losses)
 
 
 def _fit_logistic(model: LogisticRegression, x: Floats, y: Codes, penalty: float) -> None:
@@ -203,18 +225,25 @@ def _mean(losses: Floats) -> float:
     return float(losses[~np.isnan(losses)].mean())
 
 
-def _regression(x: list[Floats], y: list[Floats]) -> Probe:
+def _regression(x: list[Floats], y: list[Floats]) -> list[Probe]:
+    """A probe for each split after the first two, which fit it and choose its penalty."""
     centre, scale = float(np.median(y[0])), float(y[0].std()) or 1.0
     target = (y[0] - centre) / scale
-    best_loss, best, solution = math.inf, y[2], None
+    best_loss, best, solution = math.inf, y[2:], None
     for penalty in PENALTIES:
         solution = fit_least_absolute(x[0], target, penalty, solution)
         validation_loss = float(np.abs(predict(x[1], solution) * scale + centre - y[1]).mean())
         if validation_loss < best_loss:
-            best_loss, best = validation_loss, predict(x[2], solution) * scale + centre
-    losses = np.abs(best - y[2])
-    metrics = {"probe/loss": float(losses.mean()), "probe/pearson": _pearson(best, y[2])}
-    return Probe(metrics, best, losses)
+            best_loss = validation_loss
+            best = [predict(each, solution) * scale + centre for each in x[2:]]
+    return [_predicted(said, target) for said, target in zip(best, y[2:], strict=True)]
+
+
+def _predicted(said: Floats, target: Floats) -> Probe:
+    """Scores of predictions (n,)."""
+    losses = np.abs(said - target)
+    metrics = {"probe/loss": float(losses.mean()), "probe/pearson": _pearson(said, target)}
+    return Probe(metrics, said, losses)
 
 
 def _pearson(x: Floats, y: Floats) -> float:

@@ -16,7 +16,7 @@ from raymm.errors import DataError
 from raymm.models.base import FusionModel
 from raymm.science import SCIENCE_VERSION
 from raymm.storage.address import open_address
-from raymm.training.evaluate import SplitEmbeddings, embed_split, score_split
+from raymm.training.evaluate import SplitEmbeddings, embed_split, score_splits
 from raymm.training.saved import load_model
 
 FILE = "cross_sparsity.json"
@@ -84,7 +84,7 @@ def _scored(
         masked = prepare(dataset, dataclasses.replace(data, sparsity=sparsity))
         prepared = dataclasses.replace(own, test=_standardised_as(own, masked.test))
         embedded = {**fitted, "test": _embedded(model, prepared.test)}
-        scored = score_split(prepared, embedded)
+        scored = score_splits(prepared, embedded, ("test",))["test"]
         realised = float(1 - masked.test.presence.mean())
         scores[sparsity] = scored.metrics | {"sparsity/realised": realised}
     return scores

@@ -5,7 +5,7 @@ Shapes: K embeddings, n samples, d components.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from raymm.data.loader import ordered_batches
 from raymm.data.prepare import PreparedData, Split
 from raymm.losses.gather import gather_embeddings
 from raymm.metrics.evaluate import measure
-from raymm.metrics.probes import Probe, fit_probe
+from raymm.metrics.probes import Probe, fit_probes
 from raymm.models.base import FusionModel
 from raymm.models.embeddings import Embeddings
 from raymm.training.task import Score
@@ -83,34 +83,42 @@ def final_metrics(
     *,
     split: Score = "test",
 ) -> dict[str, float]:
-    """The metrics of `score_split`."""
-    return score_split(prepared, embedded, split=split).metrics
+    """The metrics of `score_splits`, of one split."""
+    return score_splits(prepared, embedded, (split,))[split].metrics
 
 
-def score_split(
-    prepared: PreparedData,
-    embedded: Mapping[str, SplitEmbeddings],
-    *,
-    split: Score = "test",
-) -> SplitScores:
-    """Geometry, retrieval and probe metrics of a split.
+def score_splits(
+    prepared: PreparedData, embedded: Mapping[str, SplitEmbeddings], splits: Sequence[Score]
+) -> dict[Score, SplitScores]:
+    """Geometry, retrieval and probe metrics of splits.
 
     Args:
-        embedded: "train", "validation" and the split to score.
-        split: which that is; a probe's penalty is chosen on validation either way.
+        embedded: "train", "validation" and the splits to score.
+        splits: which those are; the probe is the same for all, its penalty chosen on validation.
     """
     names = [spec.name for spec in prepared.specs]
-    scored = embedded[split]
-    measured = measure(scored.embeddings, scored.fusion, names)
-    metrics, probe = measured.metrics, None
+    measured = {
+        split: measure(embedded[split].embeddings, embedded[split].fusion, names)
+        for split in splits
+    }
+    probes: Mapping[str, Probe] = {}
     if prepared.task is not None:
-        probed = [
-            (embedded[name].fusion.numpy(), getattr(prepared, name).labels)
-            for name in ("train", "validation", split)
-        ]
-        classes = len(prepared.classes)
+        probed = {
+            name: (embedded[name].fusion.numpy(), getattr(prepared, name).labels)
+            for name in ("train", "validation", *splits)
+        }
         # A BLAS that starts a thread for each core makes small fits many times slower.
         with threadpool_limits(torch.get_num_threads()):
-            probe = fit_probe(prepared.task, classes, probed[0], probed[1], probed[2])
-        metrics = metrics | probe.metrics
-    return SplitScores(metrics, measured.ranks.numpy(), probe)
+            probes = fit_probes(
+                prepared.task,
+                len(prepared.classes),
+                probed["train"],
+                probed["validation"],
+                {split: probed[split] for split in splits},
+            )
+    found: dict[Score, SplitScores] = {}
+    for split, seen in measured.items():
+        probe = probes.get(split)
+        metrics = seen.metrics | (probe.metrics if probe else {})
+        found[split] = SplitScores(metrics, seen.ranks.numpy(), probe)
+    return found

@@ -5,8 +5,7 @@
     config      the cell's settings
     scored      "test", or "validation" where the test split has not been touched
     metrics     final metrics of the split scored
-    validation  metrics of the validation split ("val/..."), where they were asked for
-                after the test split was scored, of the weights as they are kept in half the space
+    validation  metrics of the validation split ("val/..."), by which a search chooses
     curve       one entry for each epoch
 """
 
@@ -24,7 +23,7 @@ from raymm.data.prepare import PreparedData
 from raymm.losses.gather import world_size
 from raymm.training.card import save_card
 from raymm.training.checkpoint import CheckpointStore
-from raymm.training.evaluate import embed_split, score_split
+from raymm.training.evaluate import embed_split, score_splits
 from raymm.training.learner import Learner
 from raymm.training.resources import peak_memory_gib
 from raymm.training.samples import keep_samples
@@ -36,6 +35,9 @@ from raymm.training.task import Score
 def finish(training: Training, dataset: Dataset, score: Score) -> dict[str, float]:
     """Score the best epoch's weights, once, and keep them as a model that can be used again.
 
+    The validation split is scored in any case, of the weights as they were trained: what is kept of
+    them later, in half the space, would not compare with those of other cells.
+
     Args:
         training: that has ended.
         dataset: that it was trained on.
@@ -46,13 +48,14 @@ def finish(training: Training, dataset: Dataset, score: Score) -> dict[str, floa
     """
     cell, prepared, progress = training.cell, training.prepared, training.progress
     training.learner.load_state_dict(training.best)
-    metrics = _scores(
-        cell, prepared, training.learner, training.store, score, training.micro_batches
+    splits: tuple[Score, ...] = ("validation", "test") if score == "test" else ("validation",)
+    scores = _scores(
+        cell, prepared, training.learner, training.store, splits, training.micro_batches
     )
     if training.rank != 0:
         return {}
     best = progress.curve[progress.best_epoch - 1]
-    metrics |= {
+    whole = {
         "loss/train": best["loss/train"],
         "loss/val": best["loss/val"],
         "epoch/best": float(progress.best_epoch),
@@ -66,9 +69,13 @@ def finish(training: Training, dataset: Dataset, score: Score) -> dict[str, floa
         "memory/peak_gib": peak_memory_gib(training.device),
         "parameters": float(sum(p.numel() for p in training.learner.model.parameters())),
     }
-    result: dict[str, Any] = {"config": to_dict(cell), "scored": score, "metrics": metrics}
-    if score == "validation":
-        result["validation"] = metrics
+    metrics = scores[score] | whole
+    result: dict[str, Any] = {
+        "config": to_dict(cell),
+        "scored": score,
+        "metrics": metrics,
+        "validation": scores["validation"] | whole,
+    }
     with training.store.writing("The description of the model"):
         save_card(training.store.folder, cell, prepared, dataset)
     training.store.finish(training.best, {**result, "curve": progress.curve}, half=score == "test")
@@ -92,13 +99,17 @@ def score_again(
     result: Mapping[str, Any],
     score: Score,
 ) -> dict[str, float]:
-    """Score the weights that a finished training kept on the other split, and write it down."""
+    """Score the weights that a finished training kept on the other split, and write it down.
+
+    On validation only where `finish` has not: of cells that an earlier version has finished.
+    """
     learner = Learner(prepared, cell).to(device)
     learner.load_state_dict(store.weights())
-    scores = _scores(cell, prepared, learner, store, score)
+    found = _scores(cell, prepared, learner, store, (score,))
     if world_size() > 1 and dist.get_rank() != 0:
         return {}
     # What is not of a split is the same for both: "loss/val", times, sizes.
+    scores = found[score]
     split_names = {name.removeprefix("val/") for name in scores}
     whole = {
         name: value
@@ -120,11 +131,11 @@ def _scores(
     prepared: PreparedData,
     learner: Learner,
     store: CheckpointStore,
-    score: Score,
+    splits: tuple[Score, ...],
     parts: int = 1,
-) -> dict[str, float]:
-    """Embedding metrics and probe of a split; empty on other ranks than the first."""
-    used = ("train", "validation", "test") if score == "test" else ("train", "validation")
+) -> dict[Score, dict[str, float]]:
+    """Embedding metrics and probe of splits; empty on other ranks than the first."""
+    used = ("train", "validation", *(("test",) if "test" in splits else ()))
     rank = dist.get_rank() if world_size() > 1 else 0
     embedded = {
         name: embed_split(
@@ -138,9 +149,15 @@ def _scores(
     }
     if rank != 0:
         return {}
-    scored = score_split(prepared, embedded, split=score)
-    if score == "validation":
-        return {f"val/{name}": value for name, value in scored.metrics.items()}
-    with store.writing("The test split's embeddings"):
-        keep_samples(store.folder, prepared, embedded["test"], scored)
-    return scored.metrics
+    scored = score_splits(prepared, embedded, splits)
+    if "test" in scored:
+        with store.writing("The test split's embeddings"):
+            keep_samples(store.folder, prepared, embedded["test"], scored["test"])
+    return {
+        split: {_named(name, split): value for name, value in each.metrics.items()}
+        for split, each in scored.items()
+    }
+
+
+def _named(metric: str, split: Score) -> str:
+    return f"val/{metric}" if split == "validation" else metric

@@ -54,7 +54,7 @@ def keep_samples(
     Args:
         folder: local path or fsspec address.
         test: the test split, embedded.
-        scores: what `score_split` said of it.
+        scores: what `score_splits` said of it.
     """
     split, names = prepared.test, [spec.name for spec in prepared.specs]
     columns: dict[str, Any] = {"id": split.ids.tolist()}

@@ -206,7 +206,8 @@ def test_a_cell_scored_on_the_test_split_can_be_asked_for_validation(
     run(CELL, digits, tmp_path / "both")
     later, _ = run(CELL, digits, tmp_path / "both", score="validation")
     first, _ = run(CELL, digits, tmp_path / "validation", score="validation")
-    assert later == pytest.approx(first, abs=2e-3)  # weights kept in half the space
+    alike = {name: value for name, value in first.items() if not name.startswith(OF_THE_MACHINE)}
+    assert {name: later[name] for name in alike} == alike  # to a trial it is as good as its own
     assert run(CELL, digits, tmp_path / "both")[0] == calm[0]
 
 
