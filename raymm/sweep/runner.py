@@ -140,7 +140,6 @@ def pool_settings(sweep: Sweep, gpu: str | None = None) -> PoolSettings:
         gpus=settings.gpus_per_worker,
         checkpoint_s=settings.checkpoint_every_s,
         storage=sweep.storage,
-        this_machine_only=settings.address is None,
     )
 
 

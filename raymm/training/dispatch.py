@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -26,6 +26,8 @@ Handle: TypeAlias = Any
 STOPPED = "stopped before its last epoch"
 MICRO_BATCHES = 8
 """Parts of a step after memory ran out. There is one more try, so it has to help."""
+PAUSES_S = (10.0, 30.0)
+"""Before a cell is taken up again whose storage or data could not be reached: they may come back."""
 
 
 class Dispatcher:
@@ -41,12 +43,21 @@ class Dispatcher:
         max_attempts: how often a cell's worker processes may end on it before it counts as failed,
             and how often a group may die without ever taking up a cell before it is given up.
             Processes that end because their node is lost do not count.
+        pauses_s: before the second attempt, the third and so on, where a process goes on after an
+            error that may pass.
     """
 
-    def __init__(self, groups: int, expected: int | None, max_attempts: int) -> None:
+    def __init__(
+        self,
+        groups: int,
+        expected: int | None,
+        max_attempts: int,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
         self._groups = [Group() for _ in range(groups)]
         self._submitted = 0
         self._expected, self._max_attempts = expected, max_attempts
+        self._pauses_s = pauses_s
         self._entries: dict[str, Entry] = {}
         self._queue: deque[Entry] = deque()
         self._watchdog = Watchdog()
@@ -54,6 +65,7 @@ class Dispatcher:
         self._closed = False
         self._no_workers = ""
         self._changed = asyncio.Condition()
+        self._alarms: set[asyncio.Future[None]] = set()
 
     async def submit(self, task: Task) -> None:
         """Queue a cell; one that is known, be it waiting, running or done, is not queued again.
@@ -116,11 +128,14 @@ class Dispatcher:
             return self._send_home(state)
         if state.current is not None and state.current.outcome is None:
             return False  # another rank is still at it
-        while self._queue:
-            entry = self._queue.popleft()
+        now = time.monotonic()
+        for entry in [each for each in self._queue if each.rests_until <= now]:
+            self._queue.remove(entry)
             if entry.own_crashes(self._lost) < self._max_attempts:
                 return self._take_up(state, entry)
             self._crashed_too_often(entry)
+        if self._queue:
+            return False  # those that are left rest: see `_rest`
         all_came = self._expected is not None and self._submitted >= self._expected
         return all_came and self._send_home(state)
 
@@ -202,7 +217,25 @@ class Dispatcher:
                 for state in self._groups:
                     if state.incarnation == holder:
                         self._release(state, excused=kind != "again")
+                if kind == "again":
+                    self._rest(entry)
                 self._changed.notify_all()
+
+    def _rest(self, entry: Entry) -> None:
+        """Leave a cell that is queued alone for a while, unless it is not to be tried again."""
+        crashes = entry.own_crashes(self._lost)
+        if not self._pauses_s or crashes >= self._max_attempts:
+            return
+        pause_s = self._pauses_s[min(crashes, len(self._pauses_s)) - 1]
+        entry.rests_until = time.monotonic() + pause_s
+        alarm = asyncio.ensure_future(self._wake_after(pause_s))
+        self._alarms.add(alarm)  # of those that nobody holds the loop may lose some
+        alarm.add_done_callback(self._alarms.discard)
+
+    async def _wake_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds + 0.01)  # a sleep may end a tick of the clock early
+        async with self._changed:
+            self._changed.notify_all()
 
     def _ran_out_of_memory(self, entry: Entry) -> None:
         if entry.excused:
@@ -226,7 +259,8 @@ class Dispatcher:
             if state.idle_deaths >= self._max_attempts:
                 self._give_up(state, reason)
             if state.current is not None and cause == "memory":
-                state.current.last_reason = state.current.last_reason or reason
+                # What other ranks said, that they have lost a peer, is not why.
+                state.current.last_reason, state.current.last_details = reason, ""
                 self._ran_out_of_memory(state.current)
             self._release(state, reason, excused=cause == "node")
             self._watchdog.forget(state.incarnation)
@@ -247,6 +281,10 @@ class Dispatcher:
         self._watchdog.beat(incarnation, rank, beat)
         return beat.node in self._lost
 
+    async def oom_kills(self, group: int) -> dict[str, int]:
+        """What the processes of a group have last said of their nodes, by node: see `Beat`."""
+        return self._watchdog.oom_kills(self._groups[group].incarnation)
+
     async def look(self, lost: Set[str]) -> list[Hung]:
         """Processes that hang and have to be killed. Call it every few seconds.
 
@@ -260,10 +298,6 @@ class Dispatcher:
             if hung and state.current is not None:
                 state.current.last_reason = "; ".join(each.reason for each in hung)
         return [each for hung in found.values() for each in hung]
-
-    async def placements(self) -> set[str]:
-        """Ids of the placement groups that the living groups hold."""
-        return self._watchdog.placements()
 
     def _release(self, state: Group, reason: str = "", excused: bool = False) -> None:
         """The group's processes no longer train its cell: queue it first, if it is not done."""

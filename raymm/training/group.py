@@ -28,7 +28,12 @@ from ray.train.v2.api.config import FailureConfig, LoggingConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from raymm.data.dataset import Dataset
-from raymm.training.deaths import cause_of, first_line
+from raymm.training.deaths import (
+    KILLED_BY_THE_SYSTEM,
+    cause_of,
+    first_line,
+    killed_by_the_system,
+)
 from raymm.training.dispatch import Handle
 from raymm.training.placing import check_gpu_share
 from raymm.training.watchdog import WatchSettings
@@ -36,10 +41,10 @@ from raymm.training.watchdog import WatchSettings
 if TYPE_CHECKING:
     import torch
 
-UNUSED: Final = {DatasetsCallback}
-"""Serves Ray Data, which we do not use: cells share one data set in the object store."""
-ONLY_FOR_CLUSTERS: Final = {PlacementGroupCleanerCallback}
-"""Frees what a dead controller held, on a cluster that outlives the sweep."""
+UNUSED: Final = {DatasetsCallback, PlacementGroupCleanerCallback}
+"""The first serves Ray Data, which we do not use: cells share one data set in the object store. The
+second frees what a dead controller held, by an actor that outlives the sweep, for ever if that came
+to a bad end, and does nothing on a cluster without dashboard: `raymm.training.guard` does it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +59,6 @@ class PoolSettings:
         storage: root of the cells' folders; a path all nodes see, or an fsspec address.
         max_attempts: see `Dispatcher`.
         checkpoint_s: least seconds between two checkpoints of a cell: what it may lose.
-        this_machine_only: whether the Ray was started for this sweep and ends with it.
         watch: when a worker that stands still is taken to hang.
         train: "package.module:name" of the function that trains a cell.
     """
@@ -66,7 +70,6 @@ class PoolSettings:
     storage: str
     max_attempts: int = 3
     checkpoint_s: float = 30.0
-    this_machine_only: bool = False
     watch: WatchSettings = field(default_factory=WatchSettings)
     train: str = "raymm.training.loop:train_cell"
 
@@ -117,7 +120,7 @@ def make_trainer(
             accelerator_type=None if settings.gpu in (None, "any") else settings.gpu,
         ),
         run_config=ray.train.RunConfig(**run),
-    ).without(UNUSED | (ONLY_FOR_CLUSTERS if settings.this_machine_only else set()))
+    ).without(UNUSED)
 
 
 class _Trainer(DataParallelTrainer):
@@ -157,6 +160,10 @@ class _ToldOfDeaths(UserCallback):
             f"rank {rank}: {first_line(error)}" for rank, error in worker_exceptions.items()
         )
         cause = cause_of(list(worker_exceptions.values()))
+        if cause == "crash":
+            before = ray.get(self.dispatcher.oom_kills.remote(self.group))
+            if killed_by_the_system(before):
+                cause, reason = "memory", f"{KILLED_BY_THE_SYSTEM} ({reason})"
         if not ray.get(self.dispatcher.group_died.remote(self.group, reason, cause)):
             raise RuntimeError(f"gave up: {reason}")  # ends the job: nobody would restart for ever
 

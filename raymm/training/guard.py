@@ -1,4 +1,7 @@
-"""Watches over the worker processes of a pool, from threads of the driver. Kills those that hang."""
+"""Watches over the worker processes of a pool, from threads of the driver.
+
+Kills those that hang, and frees the places of those whose controller has died.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
 from ray._raylet import PlacementGroupID
+from ray.core.generated import gcs_pb2
 from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -29,6 +33,8 @@ HEAD_PATIENCE_S = 20.0
 WITHOUT_HEAD_S, WITHOUT_DISPATCHER_S = 15.0, 120.0
 CONNECT_TIMEOUT_S = 5.0
 LOGGER = logging.getLogger(__name__)
+PROTOBUF: Any = gcs_pb2
+"""Made when it is imported, so that its classes are not known to a type checker."""
 
 
 class Guard:
@@ -85,6 +91,7 @@ class Guard:
         for each in hung:
             if not self._stopped.is_set():
                 kill_process(each.node, each.pid)
+        free_places_of_the_dead()
 
 
 def _answers(address: str) -> bool:
@@ -96,16 +103,20 @@ def _answers(address: str) -> bool:
         return False
 
 
-def remove_other_placements(kept: Collection[str]) -> None:
-    """Free what died with its controller still holds, on a Ray that is this sweep's alone.
+def free_places_of_the_dead() -> None:
+    """Remove the placement groups of this job whose maker, the controller of a worker group, is dead.
 
-    Args:
-        kept: ids of the placement groups of living worker groups. One that is only just starting
-            may lose its place; it asks for another.
+    Ray does it when the job ends. Until then nobody else would get their places.
     """
-    for name, placement in ray.util.placement_group_table().items():
-        if name not in kept and placement["state"] != "REMOVED":
-            remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(name))))
+    job = ray.get_runtime_context().get_job_id()
+    table: Any = ray._private.state.state._connect_and_get_accessor().get_placement_group_table()
+    for packed in table:
+        found: Any = PROTOBUF.PlacementGroupTableData.FromString(packed)
+        # Of what the driver made, Tune's for its trials, no actor is the maker: the nil id, all ones.
+        by_actor = found.creator_actor_id.strip(b"\xff") != b""
+        ours = found.creator_job_id.hex() == job and by_actor and found.creator_actor_dead
+        if ours and found.state != PROTOBUF.PlacementGroupTableData.REMOVED:
+            remove_placement_group(PlacementGroup(PlacementGroupID(found.placement_group_id)))
 
 
 def lost_nodes() -> frozenset[str]:

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import ray
 from ray.exceptions import RayError
-from ray.util.placement_group import get_current_placement_group
 
 from raymm.training.dispatch import Handle
+from raymm.training.memory import oom_kills
 from raymm.training.pulse import Movement, Pulse
 from raymm.training.traffic import Traffic
 from raymm.training.watchdog import Beat, WatchSettings
@@ -33,8 +33,6 @@ class Heart:
         self._dispatcher, self._settings = dispatcher, settings
         self._incarnation, self._rank = incarnation, rank
         self._node = ray.get_runtime_context().get_node_id()
-        placement = get_current_placement_group()
-        self._placement = placement.id.hex() if placement is not None else ""
         self._movement, self._traffic = Movement(), Traffic()
         self._work: tuple[str, Pulse] | None = None
         self._still = threading.Event()
@@ -66,7 +64,7 @@ class Heart:
 
     def _beat(self) -> None:
         work = self._work
-        beat = Beat(self._node, os.getpid(), placement=self._placement)
+        beat = Beat(self._node, os.getpid(), oom_kills=oom_kills())
         if work is not None:
             cell, pulse = work
             used, moved = time.process_time(), self._traffic.bytes()

@@ -17,7 +17,7 @@ from raymm.errors import SweepError
 from raymm.training.deaths import ACTOR_GONE, first_line
 from raymm.training.dispatch import Dispatcher, Handle
 from raymm.training.group import PoolSettings, make_trainer
-from raymm.training.guard import DISPATCHER_DIED, Guard, remove_other_placements
+from raymm.training.guard import DISPATCHER_DIED, Guard
 from raymm.training.interrupt import interrupt_main_thread
 from raymm.training.scratch import scratch_folder
 
@@ -145,11 +145,8 @@ class WorkerPool:
                 ray.get(self.dispatcher.group_lost.remote(group, reason))
 
     def _goes_on(self, group: int, reason: str) -> bool:
-        """Whether a group whose controller died is to start again; frees what it held if so."""
+        """Whether a group whose controller died is to start again; the guard frees what it held."""
         try:
-            goes_on = bool(ray.get(self.dispatcher.group_died.remote(group, reason, "node")))
-            if self.settings.this_machine_only:
-                remove_other_placements(ray.get(self.dispatcher.placements.remote()))
+            return bool(ray.get(self.dispatcher.group_died.remote(group, reason, "node")))
         except ACTOR_GONE:
             return False  # the dispatcher is gone: the guard says so
-        return goes_on

@@ -18,6 +18,7 @@ class Entry:
             on. Those of a node that was lost do not count.
         holder: the incarnation that trains it.
         excused: whether the next end of its processes is for a reason that is dealt with.
+        rests_until: when it may be taken up again, in seconds of the monotonic clock.
     """
 
     task: Task
@@ -27,6 +28,7 @@ class Entry:
     holder: str = ""
     excused: bool = False
     started_at: float = 0.0
+    rests_until: float = 0.0
     last_reason: str = ""
     last_details: str = ""
     stopping: bool = False

@@ -41,7 +41,7 @@ class Beat:
         count: pieces of work done on it.
         still_s: seconds since the last progress.
         limit_s: how many are too many.
-        placement: id of the placement group it runs in.
+        oom_kills: processes that the system has killed on its node for want of memory, so far.
     """
 
     node: str
@@ -50,7 +50,7 @@ class Beat:
     count: int = 0
     still_s: float = 0.0
     limit_s: float = 0.0
-    placement: str = ""
+    oom_kills: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class Watchdog:
         """The nodes that the processes of a group run on."""
         return frozenset(beat.node for _, beat in self._beats.get(incarnation, {}).values())
 
-    def placements(self) -> set[str]:
-        """The placement groups of all processes."""
-        every = (beat for beats in self._beats.values() for _, beat in beats.values())
-        return {beat.placement for beat in every}
+    def oom_kills(self, incarnation: str) -> dict[str, int]:
+        """What the processes of a group have last said of their nodes."""
+        beats = self._beats.get(incarnation, {}).values()
+        return {beat.node: beat.oom_kills for _, beat in beats}
 
     def forget(self, incarnation: str) -> None:
         """A group's processes are gone."""

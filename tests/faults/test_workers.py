@@ -32,7 +32,6 @@ def outcomes(
         storage=str(folder),
         checkpoint_s=0,
         watch=WATCH,
-        this_machine_only=True,
         train="tests.faults.cells:train",
     )
     groups = 2 // workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -125,7 +126,7 @@ def test_an_error_that_may_be_a_peers_death_is_tried_again_and_kept_as_the_reaso
 
 def test_a_process_that_goes_on_after_a_passing_error_does_not_try_for_ever() -> None:
     async def scene() -> None:
-        dispatcher = Dispatcher(groups=1, expected=2, max_attempts=3)
+        dispatcher = Dispatcher(groups=1, expected=2, max_attempts=3, pauses_s=())
         for key in ("a", "b"):
             await dispatcher.submit(task(key))
         for number in range(3):
@@ -135,6 +136,54 @@ def test_a_process_that_goes_on_after_a_passing_error_does_not_try_for_ever() ->
         outcome = await outcome_of(dispatcher, "a")
         assert outcome.status == "failed" and outcome.attempts == 3
         assert "3 times" in outcome.reason and "OSError: timed out" in outcome.reason
+
+    asyncio.run(scene())
+
+
+def test_a_storage_that_could_not_be_reached_gets_time_to_come_back() -> None:
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=2, max_attempts=3, pauses_s=(0.2, 0.4))
+        for key in ("a", "b"):
+            await dispatcher.submit(task(key))
+        assert await soon(dispatcher.next_task(0, "x", 0)) == task("a")
+        away = ("OSError: timed out", "trace", "again", True)
+        await dispatcher.fail("a", "x", *away)
+        began = time.monotonic()
+        assert await soon(dispatcher.next_task(0, "x", 1)) == task("b")  # others need not wait
+        await dispatcher.finish("b", "x", {"m": 1.0})
+        for number, pause_s in ((2, 0.2), (3, 0.4)):
+            assert await soon(dispatcher.next_task(0, "x", number)) == task("a")
+            assert pause_s <= time.monotonic() - began < pause_s + 0.5
+            if number == 2:
+                await dispatcher.fail("a", "x", *away)
+                began = time.monotonic()
+        await dispatcher.finish("a", "x", {"m": 1.0})
+        assert (await outcome_of(dispatcher, "a")).attempts == 3
+        assert await soon(dispatcher.next_task(0, "x", 4)) is None
+
+    asyncio.run(scene())
+
+
+def test_a_cell_whose_rank_the_system_killed_for_memory_is_tried_in_parts_whatever_its_peers_say() -> (
+    None
+):
+    async def scene() -> None:
+        dispatcher = Dispatcher(groups=1, expected=1, max_attempts=1)
+        await dispatcher.submit(task("a"))
+        await dispatcher.beat("x", 0, Beat("node", 7, oom_kills=3))
+        await dispatcher.beat("x", 1, Beat("other", 8, oom_kills=0))
+        await soon(dispatcher.next_task(0, "x", 0))
+        assert await dispatcher.oom_kills(0) == {"node": 3, "other": 0}
+        for incarnation, parts in (("x", 1), ("y", MICRO_BATCHES)):
+            dealt = await soon(dispatcher.next_task(0, incarnation, 0))
+            assert dealt is not None and dealt.micro_batches == parts
+            said = ("RuntimeError: connection closed by peer", "trace", "again")
+            await dispatcher.fail("a", incarnation, *said)
+            assert await dispatcher.group_died(0, "killed for want of memory", "memory")
+        outcome = await outcome_of(dispatcher, "a")
+        assert outcome.reason == (
+            "out of memory, also with each step in 8 parts: killed for want of memory"
+        )
 
     asyncio.run(scene())
 
