@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +36,8 @@ EVERYWHERE = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
 }
+LOG_LEVEL, LOG_LEVEL_LINE = "RAY_BACKEND_LOG_LEVEL", b"Set ray log level from environment variable"
+CONNECT_TIMEOUT_S = 5.0
 NOISY = ("ray", "ray.train", "ray.tune", "ray.data")
 
 
@@ -52,8 +57,9 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
     if address is None:
         # joblib's count honours a container's limits; os.cpu_count() is the whole machine's.
         options |= {"include_dashboard": False, "num_cpus": num_cpus or joblib.cpu_count()}
+    _check_answers(address)
     try:
-        with _signals_kept():
+        with _signals_kept(), _without_log_level_line():
             ray.init(address=address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise SweepError(
@@ -69,6 +75,47 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
         ray.shutdown()
         for name in added:
             os.environ.pop(name, None)
+
+
+def _check_answers(address: str | None) -> None:
+    """Say within seconds that nobody listens at an address: Ray itself takes minutes.
+
+    Raises:
+        SweepError: nobody does.
+    """
+    host, colon, port = (address or "").rpartition(":")
+    if not colon or "/" in host or not port.isdigit():
+        return  # "auto", or a client's ray://, which Ray looks into
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S):
+            return
+    except OSError as error:
+        raise SweepError(
+            f"There is no Ray cluster at --address {address}: {error}. Give the address of a "
+            "running cluster ('auto' on one of its machines), or leave --address out to start a "
+            "local one."
+        ) from error
+
+
+@contextmanager
+def _without_log_level_line() -> Iterator[None]:
+    """Leave out the line by which Ray's core tells that its log level was set: it is of no use."""
+    if LOG_LEVEL not in os.environ:
+        yield
+        return
+    sys.stderr.flush()
+    errors = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(errors, 2)
+            os.close(errors)
+            aside.seek(0)
+            kept = [line for line in aside if LOG_LEVEL_LINE not in line]
+            os.write(2, b"".join(kept))
 
 
 @contextmanager
