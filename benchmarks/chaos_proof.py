@@ -12,6 +12,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from raymm.sweep.apart import apart
 from raymm.tracking import LOCAL_STORE, SQLITE
 from raymm.training.sizes import OF_THE_MACHINE
 
@@ -83,9 +84,7 @@ def _same_numbers(
 
 def _apart(one: float | None, two: float | None) -> float:
     """Difference of two numbers; without end where only one is there, or only one is a number."""
-    if one is None or two is None or math.isnan(one) != math.isnan(two):
-        return math.inf
-    return 0.0 if one == two or math.isnan(one) else abs(one - two)
+    return math.inf if one is None or two is None else apart(one, two)
 
 
 def runs_by_cell(uri: str) -> dict[str, list[Any]]:
@@ -98,6 +97,18 @@ def runs_by_cell(uri: str) -> dict[str, list[Any]]:
     return dict(found)
 
 
+def points_of(client: MlflowClient, run: Any, epochs: int) -> tuple[int, list[str]]:
+    """Points that a run has, and those of its metrics that have neither one for each epoch nor one in
+    all, each with its steps."""
+    points, wrong = 0, list[str]()
+    for name in run.data.metrics:
+        steps = sorted(p.step for p in client.get_metric_history(run.info.run_id, name))
+        points += len(steps)
+        if steps not in ([0], list(range(1, epochs + 1))):
+            wrong.append(f"{name} of {run.info.run_id}: {steps}")
+    return points, wrong
+
+
 def _recorded_once(folder: Path, keys: set[str], epochs: int) -> list[Proof]:
     uri = f"{SQLITE}{folder}/{LOCAL_STORE.removeprefix(SQLITE)}"
     client, runs = MlflowClient(uri), runs_by_cell(uri)
@@ -106,11 +117,8 @@ def _recorded_once(folder: Path, keys: set[str], epochs: int) -> list[Proof]:
     points, wrong = 0, list[str]()
     for mine in runs.values():
         for run in mine:
-            for name in run.data.metrics:
-                steps = [p.step for p in client.get_metric_history(run.info.run_id, name)]
-                points += len(steps)
-                if sorted(steps) not in ([0], list(range(1, epochs + 1))):
-                    wrong.append(f"{name} of {run.info.run_id}")
+            count, odd = points_of(client, run, epochs)
+            points, wrong = points + count, wrong + odd
     once = not several and set(runs) == keys and states == ["FINISHED"]
     return [
         Proof("one finished run for each cell", once, f"{len(runs)} cells, {', '.join(states)}"),

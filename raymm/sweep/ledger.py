@@ -12,45 +12,40 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
 from raymm.config import to_dict
-from raymm.errors import SweepError, TrackingError
+from raymm.errors import TrackingError
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.claims import Claims
 from raymm.sweep.delivery import Delivery
-from raymm.sweep.drivers import PACE, Driver, Pace, Watch, pulse, who
-from raymm.sweep.outbox import RETRY_S, Message, Outbox, left_behind, read
+from raymm.sweep.drivers import PACE, Driver, Pace, Watch, who
+from raymm.sweep.known import Known, is_finished
+from raymm.sweep.leading import lead
+from raymm.sweep.left_behind import LeftBehind
+from raymm.sweep.outbox import RETRY_S, Message, Outbox
 from raymm.sweep.tags import (
     CURVE,
     DRIVER,
     EPOCH,
-    KEY,
     KIND,
     PARENT,
     PART_OF,
     STATUS_OF,
     SWEEP,
-    Curve,
-    Point,
     cell_tags,
     commit_tag,
     condition_tags,
     final_points,
     params,
-    result_of,
     run_name,
 )
 from raymm.tracking import RunRecord, Store, StoreAwayError, ui_command
 
-LEFT_BEHIND_S = 120.0
-"""How long to wait for the store to take what an earlier driver has left behind."""
-FEW = 8
-"""Cells whose runs are looked for one by one."""
 LAST_WORDS_S = 5.0
 """How long a driver that ends before its time waits for the store to hear of it."""
 
@@ -97,8 +92,7 @@ class Ledger:
         self.store, self.dataset = Store(uri, artifacts), dataset
         self._pace, self._retry_s = pace, retry_s
         self._open: _Open | None = None
-        self._curves: dict[str, Curve] = {}
-        self._finals: dict[str, dict[str, float]] = {}
+        self._known = Known(self.store, dataset)
         self._mine: set[str] = set()
         self._begun: dict[str, Cell] = {}
         self.tell: Callable[[], Mapping[str, str]] = dict
@@ -124,16 +118,7 @@ class Ledger:
 
     def seen(self, cells: Iterable[Cell]) -> dict[str, RunRecord]:
         """The runs that cells have, by cell key. Writes nothing."""
-        return self._runs_of({cell.key for cell in cells})
-
-    def _runs_of(self, wanted: Collection[str]) -> dict[str, RunRecord]:
-        having = f"tags.`{KIND}` = 'cell'"
-        if len(wanted) <= FEW:  # a search asks for a trial's cells: not for all runs each time
-            asked = [f"{having} and tags.`{KEY}` = '{key}'" for key in sorted(wanted)]
-        else:
-            asked = [having]
-        runs = [run for each in asked for run in self.store.runs(each)]
-        return {run.tags[KEY]: run for run in runs if run.tags.get(KEY) in wanted}
+        return self._known.runs_of({cell.key for cell in cells})
 
     def finished(self, cells: Sequence[Cell]) -> dict[str, CellResult]:
         """Those of the cells that are finished, by key, with their metrics and curves.
@@ -184,7 +169,7 @@ class Ledger:
         sweep_key = f"sweep-{_digest(name)}"
         if alone:
             try:
-                self._claim_alone(claims, driver, sweep_key, name, say)
+                lead(self.store, claims, sweep_key, name, self._pace, say)
             except BaseException:
                 with suppress(StoreAwayError):  # others find out by the heartbeat
                     driver.close("KILLED")
@@ -192,41 +177,12 @@ class Ledger:
         parent = claims.run_of(sweep_key, name)
         delivery = Delivery(self.store, driver, claims, parent)
         outbox = Outbox(folder, driver.id, delivery, self._retry_s)
-        self._open = _Open(name, storage, folder, parent, driver, claims, outbox, how)
-        tags = {SWEEP: name, KIND: "sweep", DRIVER: driver.id, **commit_tag()}
+        left = LeftBehind(folder, driver.id, claims, self._known, outbox, self._mine)
+        self._open = _Open(name, storage, parent, driver, claims, outbox, left, how)
+        tags = {SWEEP: name, KIND: "sweep", DRIVER: driver.id, **how, **commit_tag()}
         new = not self.store.get(parent).params
         self.store.describe(parent, tags | condition_tags(cells), params(settings) if new else {})
         self.store.set_status(parent, "RUNNING")
-
-    def _claim_alone(
-        self, claims: Claims, driver: Driver, key: str, name: str, say: Callable[[str], None]
-    ) -> None:
-        """Wait until whoever leads the sweep is known to live or to be dead; take it if dead.
-
-        A driver on another machine is seen to be dead only by a heartbeat that stands still while
-        it is watched, and seen to live by one that moves.
-        """
-        # Three times as long as silence has to last: looks that a slow store delays begin it anew.
-        until = time.monotonic() + 3 * self._pace.silent_s
-        taken, there = claims.take([key]), ""
-        while taken.others and time.monotonic() < until:
-            now = pulse(other := self.store.get(taken.others[key]))
-            if there and now != there:
-                break
-            if not there:
-                say(f"waiting to see whether the driver that leads '{name}' ({who(other)}) lives")
-            there = now
-            time.sleep(min(1.0, self._pace.beat_s))
-            taken = claims.take([key])
-        for dead in taken.dead:
-            claims.bury(dead)
-        if taken.others:
-            other = self.store.get(taken.others[key])
-            raise SweepError(
-                f"'{name}' is led by another driver ({who(other)}), and only one can choose what "
-                "is trained next. Wait until it has ended, and give the same command again; or "
-                "give another --name."
-            )
 
     def claim(self, cells: Sequence[Cell]) -> Granted:
         """Make cells this driver's own, unless they have ended or another driver has them.
@@ -239,8 +195,8 @@ class Ledger:
             now.claims.bury(driver)
         mine = {cell.key: cell for cell in cells if cell.key in taken.mine}
         runs = self.seen(cells)
-        self._take_up(mine, runs)
-        if self._send_left_behind(now):
+        now.left.take_up(mine, runs)
+        if now.left.send():
             runs = self.seen(cells)
         results = {
             cell.key: self.result(cell, runs[cell.key])
@@ -299,7 +255,7 @@ class Ledger:
 
     def log_epochs(self, key: str, epochs: Sequence[Mapping[str, float]]) -> None:
         """Log epochs of a started cell; what its run has of them already is passed over."""
-        points = self._new_in_curve(
+        points = self._known.new_in_curve(
             key,
             [
                 (name, value, int(epoch["epoch"]))
@@ -309,7 +265,7 @@ class Ledger:
             ],
         )
         if points:
-            curve = self._curves[key]
+            curve = self._known.curves[key]
             names = {name for epoch in curve.values() for name in epoch}
             tags = {CURVE: json.dumps(sorted(names - {"epoch"})), EPOCH: str(max(curve))}
             self._put({"do": "points", "key": key, "points": points, "tags": tags})
@@ -320,13 +276,13 @@ class Ledger:
 
     def curve(self, key: str) -> tuple[Mapping[str, float], ...]:
         """All epochs of a started cell, those recorded before it was taken up again included."""
-        return tuple(epoch for _, epoch in sorted(self._curves[key].items()))
+        return tuple(epoch for _, epoch in sorted(self._known.curves[key].items()))
 
     def end(self, result: CellResult) -> None:
         """End a started cell's run as finished, failed or stopped, with metrics or the reason."""
         # A cell that is scored on another split after its end has most of them already.
-        finals = final_points(result.metrics, self._curves[result.key])
-        points = self._new_finals(result.key, finals)
+        finals = final_points(result.metrics, self._known.curves[result.key])
+        points = self._known.new_finals(result.key, finals)
         self._put({"do": "points", "key": result.key, "points": points, "tags": {}})
         reason, status = result.reason[:4000], STATUS_OF[result.status]
         self._put({"do": "end", "key": result.key, "reason": reason, "status": status})
@@ -429,91 +385,9 @@ class Ledger:
                 "again: it goes on with what is not finished."
             )
 
-    def _take_up(self, keys: Iterable[str], runs: Mapping[str, RunRecord]) -> None:
-        """Cells are this driver's: know what the store has of them."""
-        for key in keys:
-            self._curves[key] = self._read_curve(runs[key]) if key in runs else {}
-            self._finals[key] = dict(runs[key].metrics) if key in runs else {}
-            self._mine.add(key)
-
-    def _send_left_behind(self, now: _Open) -> bool:
-        """Record what dead drivers of this sweep have left in files; whether there was anything.
-
-        All cells of a file are claimed for that: a search claims its cells a few at a time, and
-        may never ask for some of them again. What the file has on cells that another driver has is
-        dropped: that one goes on from the checkpoint in storage, which has the whole curve.
-        """
-        found = False
-        for driver, file in left_behind(now.folder):
-            if driver == now.driver.id or not now.claims.is_dead(driver):
-                continue
-            messages = [message for message in read(file) if "key" in message]
-            keys = self._claim_left(messages, now)
-            for message in messages:
-                if message["key"] in keys:
-                    self._put_again(message)
-                    found = True
-            file.unlink(missing_ok=True)
-        if found and not now.outbox.flush(LEFT_BEHIND_S):
-            raise StoreAwayError(now.outbox.trouble)
-        return found
-
-    def _claim_left(self, messages: Sequence[Message], now: _Open) -> set[str]:
-        """Make the cells of messages this driver's, but for those that are finished.
-
-        Of these only such are taken as the messages leave finished: with more metrics.
-        """
-        keys = {message["key"] for message in messages}
-        runs = self._runs_of(keys) if keys else {}
-        last = {m["key"]: m.get("status") for m in messages if m["do"] in ("start", "end")}
-        wanted = {
-            key for key in keys if not _finished(runs.get(key)) or last.get(key) == "FINISHED"
-        }
-        taken = now.claims.take(wanted)
-        for driver in taken.dead:
-            now.claims.bury(driver)
-        self._take_up(taken.mine - self._mine, runs)
-        return taken.mine
-
-    def _put_again(self, message: Message) -> None:
-        """Put a message of a dead driver, less what the store has."""
-        outbox, key = self._opened().outbox, message["key"]
-        if message["do"] != "points":
-            outbox.put(message)
-        elif message["tags"]:
-            outbox.put({**message, "points": self._new_in_curve(key, message["points"])})
-        else:
-            outbox.put({**message, "points": self._new_finals(key, message["points"])})
-
-    def _new_in_curve(self, key: str, points: Iterable[Point]) -> list[Point]:
-        """Those points of a cell's curve that are not recorded, which from now on they are.
-
-        A driver that was killed may have recorded a part of an epoch's.
-        """
-        curve = self._curves[key]
-        new = [each for each in points if each[0] not in curve.get(each[2], {})]
-        for name, value, step in new:
-            curve.setdefault(step, {"epoch": float(step)})[name] = value
-        return new
-
-    def _new_finals(self, key: str, points: Iterable[Point]) -> list[Point]:
-        """Those of a cell's final metrics that are not recorded, which from now on they are."""
-        finals = self._finals.setdefault(key, {})
-        new = [each for each in points if not _same(finals.get(each[0]), each[1])]
-        finals.update((name, value) for name, value, _ in new)
-        return new
-
     def result(self, cell: Cell, run: RunRecord) -> CellResult:
         """A cell whose run has ended, as it was when it ended."""
-        return result_of(cell, self.dataset, run, self._read_curve(run))
-
-    def _read_curve(self, run: RunRecord) -> Curve:
-        """Recorded epochs by number."""
-        epochs: Curve = {}
-        for name in json.loads(run.tags.get(CURVE, "[]")):
-            for step, value in self.store.history(run.run_id, name):
-                epochs.setdefault(step, {"epoch": float(step)})[name] = value
-        return epochs
+        return self._known.result(cell, run)
 
 
 @dataclass
@@ -522,27 +396,18 @@ class _Open:
 
     name: str
     storage: str
-    folder: Path
     parent: str
     driver: Driver
     claims: Claims
     outbox: Outbox
+    left: LeftBehind
     how: Mapping[str, str]
     status: str = "KILLED"
 
 
 def _has_ended(run: RunRecord, mine: bool) -> bool:
     """Finished; or failed with a driver that lives, which this one does not try again."""
-    return _finished(run) or (run.status == "FAILED" and not mine)
-
-
-def _same(there: float | None, value: float) -> bool:
-    """Whether a value is recorded already; nan is like nan."""
-    return there is not None and (there == value or (there != there and value != value))
-
-
-def _finished(run: RunRecord | None) -> bool:
-    return run is not None and run.status == "FINISHED"
+    return is_finished(run) or (run.status == "FAILED" and not mine)
 
 
 def _digest(text: str) -> str:

@@ -18,6 +18,7 @@ from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
 from raymm.errors import SweepError, nearest
 from raymm.science import SCIENCE_VERSION
+from raymm.sweep.apart import apart
 from raymm.sweep.cells import Cell, cell_key
 from raymm.sweep.ledger import Ledger
 from raymm.sweep.tags import ACCELERATOR, CPUS, KEY, KIND, MICRO_BATCHES, SCIENCE, config_of
@@ -38,10 +39,8 @@ class Compared:
     @property
     def difference(self) -> float:
         """Absolute, or relative where the number is above 1; 0 for the same infinity or NaN."""
-        if self.recorded == self.again or (math.isnan(self.recorded) and math.isnan(self.again)):
-            return 0.0
-        gap = abs(self.recorded - self.again) / max(1.0, abs(self.recorded))
-        return math.inf if math.isnan(gap) else gap
+        gap = apart(self.recorded, self.again)
+        return gap if math.isinf(gap) else gap / max(1.0, abs(self.recorded))
 
 
 def find_cell(store: Store, run: str) -> RunRecord:
