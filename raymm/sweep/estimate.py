@@ -49,12 +49,15 @@ class Need:
     Attributes:
         parameters: of the model.
         memory_gib: peak of one worker.
+        least_gib: of that, what no smaller batch makes less: the process, and what goes with the
+            parameters.
         training_gb: storage of a cell under training (10^9 bytes): its newest checkpoints.
         finished_gb: storage of a finished cell: its weights in half the space.
     """
 
     parameters: int
     memory_gib: float
+    least_gib: float
     training_gb: float
     finished_gb: float
 
@@ -81,10 +84,11 @@ def estimate(cell: CellConfig, dataset: Dataset, workers: int, gpu: bool) -> Nee
     step = tokens * batch / workers * size * (depth * block + made + under_way)
     loss = 16 * min(pairs * batch**2, 2**26) + 12 * embeddings * batch * model.width
     scored = tokens * max(batch, EVALUATION_BATCH) / workers * size * (made + under_way)
-    peak = 20 * parameters + max(step + loss, scored)
+    least_gib = PROCESS_GIB["gpu" if gpu else "cpu"] + 20 * parameters / GIB
     return Need(
         parameters=parameters,
-        memory_gib=PROCESS_GIB["gpu" if gpu else "cpu"] + peak / GIB,
+        memory_gib=least_gib + max(step + loss, scored) / GIB,
+        least_gib=least_gib,
         training_gb=KEPT * 16 * parameters / 1e9,
         finished_gb=2 * parameters / 1e9,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from raymm.errors import SweepError
 from raymm.sweep.cells import Cell
@@ -11,10 +12,11 @@ from raymm.sweep.estimate import SLACK, Need, estimate
 from raymm.sweep.plan import Sweep
 from raymm.sweep.prices import GPU_MEMORY_GIB, Instance, Prices, read_prices
 from raymm.sweep.recorded import Recorded, Taken
+from raymm.sweep.room import cells_at_a_time, check_memory
 from raymm.sweep.states import STATES, State, cell_states
 from raymm.sweep.tags import KIND, condition
-from raymm.training.placing import workers_that_fit
 
+Fit = Literal["yes", "in parts", "no"]
 START_S = 20.0
 """Until the first cell trains: Ray and the worker groups start."""
 
@@ -50,7 +52,7 @@ class Forecast:
     Attributes:
         states: cells in each state; for a search those its trials may need are all new.
         at_once: cells that train at the same time; None where that cannot be known from here.
-        refusal: why no cell can be placed; empty if they can.
+        refusal: why some cell cannot be placed; empty if all can.
         instance: machine that the cost is reckoned with; None if no price is known.
     """
 
@@ -103,16 +105,20 @@ class Forecast:
         most = max((kind.need.training_gb for kind in self.kinds), default=0.0)
         return None if self.at_once is None else most * self.at_once
 
-    def fits(self, kind: Kind) -> bool | None:
+    def fits(self, kind: Kind) -> Fit | None:
         """Whether a worker's memory fits its GPU; None without one, or where it is not known.
 
-        What is only estimated may be more by the factor that the estimate is good for.
+        "in parts" is what may run out of memory, and then is trained with each step in smaller
+        parts: what is only estimated may be more by the factor that the estimate is good for. "no"
+        is what does not fit even so.
         """
         have = GPU_MEMORY_GIB.get(self.gpu or "")
         if have is None:
             return None
-        need = kind.memory_gib * (1 if kind.taken.memory_gib else SLACK)
-        return need <= have * self.gpus_per_worker
+        share = have * self.gpus_per_worker
+        if kind.memory_gib * (1 if kind.taken.memory_gib else SLACK) <= share:
+            return "yes"
+        return "in parts" if kind.need.least_gib <= share else "no"
 
 
 def forecast(sweep: Sweep, times: Callable[[Cell], int] = lambda cell: 1) -> Forecast:
@@ -175,38 +181,11 @@ def _kind(
 
 
 def _room(sweep: Sweep) -> tuple[int | None, str]:
-    """How many cells fit at a time, and why none does."""
-    from raymm.sweep.machines import check_cluster
-    from raymm.training.cluster import connected, groups_on_this_machine, groups_that_fit
-
-    settings = sweep.settings
+    """How many cells fit at a time, and why some fit nowhere."""
+    at_once: int | None = None
     try:
-        if settings.address is not None:
-            resources = {"CPU": float(settings.cpus_per_worker)}
-            resources |= {"GPU": settings.gpus_per_worker} if settings.gpu else {}
-            with connected(settings.address):
-                check_cluster(sweep)
-                fit = groups_that_fit(settings.workers, resources, settings.gpu)
-        elif settings.gpu is None:
-            fit = groups_on_this_machine(settings.workers, settings.cpus_per_worker)
-        else:
-            fit = _groups_on_own_gpus(settings.workers, settings.gpu, settings.gpus_per_worker)
+        at_once = cells_at_a_time(sweep, sweep.cells)
+        check_memory(sweep, sweep.cells)
     except SweepError as error:
-        return None, str(error)
-    return min(fit, settings.max_concurrent or fit), ""
-
-
-def _groups_on_own_gpus(workers: int, gpu: str, share: float) -> int:
-    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager as Nvidia
-
-    have, kind = Nvidia.get_current_node_num_accelerators(), "none"
-    if have:
-        kind = Nvidia.get_current_node_accelerator_type() or "unknown"
-    groups = workers_that_fit([{"GPU": float(have)}], {"GPU": share}) // workers
-    if groups and (gpu in ("any", kind) or kind.startswith(f"{gpu}-")):
-        return groups
-    raise SweepError(
-        f"No cell can be placed: it needs {workers} worker(s) with a GPU of kind {gpu}, and this "
-        f"machine has {have} (kind: {kind}). Give the --address of a cluster that has them, or "
-        "leave --gpu out."
-    )
+        return at_once, str(error)
+    return at_once, ""

@@ -118,14 +118,21 @@ def scored_on_test(results: Mapping[str, CellResult]) -> dict[str, CellResult]:
     return {key: result for key, result in results.items() if result.scored("test")}
 
 
-def claim_places(sweep: Sweep) -> None:
-    """Make sure that the sweep can write where it will have to, and make the results folder its own.
+def claim_places(sweep: Sweep, cells: Sequence[Cell] | None = None) -> None:
+    """Make sure that the sweep's cells can be placed and that it can write where it will have to,
+    and make the results folder its own.
+
+    Args:
+        cells: that may have to be trained; without it those that are missing.
 
     Raises:
-        SweepError: the storage or the results folder cannot be written.
+        SweepError: a cell fits nowhere, or the storage or the results folder cannot be written.
         StorageError: likewise, of results at an address.
         TrackingError: MLflow's database cannot be written.
     """
+    from raymm.sweep.room import check_room
+
+    check_room(sweep, sweep.missing if cells is None else cells)
     check_storage(sweep.storage)
     sweep.ledger.store.touch()
     claim_folder(sweep.folder, sweep.name, sweep.settings, sweep.cells)

@@ -24,7 +24,7 @@ def show_plan(sweep: Sweep, console: Console) -> None:
     """Show all that is known of a sweep beforehand. Starts nothing and writes nothing.
 
     Raises:
-        SweepError: no cell can be placed on this machine or cluster; said after the rest.
+        SweepError: some cell cannot be placed on this machine or cluster; said after the rest.
         RaymmError: ledger, storage or price list cannot be read.
     """
     with console.status("looking at the ledger, the storage and the cluster"):
@@ -90,9 +90,16 @@ def needs_table(found: Forecast) -> Table:
             "-" if kind.seconds is None else duration(kind.seconds),
         ]
         if found.gpu in GPU_MEMORY_GIB:
-            row.append("yes" if found.fits(kind) else found.larger_gpu or "NO")
+            row.append(_fits(found, kind))
         table.add_row(*row)
     return table
+
+
+def _fits(found: Forecast, kind: Kind) -> str:
+    fits = found.fits(kind)
+    if fits != "yes" and found.larger_gpu is not None:
+        return found.larger_gpu
+    return "NO" if fits == "no" else str(fits)
 
 
 def _each(kind: Kind) -> str:
@@ -109,7 +116,9 @@ def totals_table(sweep: Sweep, found: Forecast) -> Table:
     if found.gpu in GPU_MEMORY_GIB:
         table.add_row(f"a {found.gpu} has", f"{GPU_MEMORY_GIB[found.gpu or '']:g} GiB")
     room = f"{found.at_once} cell(s)" if found.at_once else at_a_time(sweep)
-    table.add_row("at a time", "no cell can be placed" if found.refusal else room)
+    table.add_row(
+        "at a time", "no cell can be placed" if found.at_once is None and found.refusal else room
+    )
     table.add_row("expected", _expected(found))
     if settings.gpu is not None or settings.address is not None:
         table.add_row("cost", _cost(found))

@@ -94,11 +94,13 @@ def run_search(search: Search, console: Console) -> Found:
         SweepError: a place cannot be written, or the cluster cannot hold a single cell.
         TrackingError: the tracking store went away.
     """
-    claim_places(search.sweep)
+    dataset, settings = search.sweep.dataset, search.settings
+    largest = [settings.largest(dataset, condition) for condition in settings.conditions]
+    claim_places(search.sweep, largest)
     storage = open_storage(search.address, make=True)
     assert storage is not None
     with explained(search.address):
-        sweep, settings = search.sweep, search.settings
+        sweep = search.sweep
         studies, conductors, failed = _conduct(search, storage, console)
         tested = {key: each for lead in conductors for key, each in lead.test_results.items()}
         trials = [record for study in studies for record in study.records()]

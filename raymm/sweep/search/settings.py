@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from raymm.config import GRID_MODELS, CellConfig
 from raymm.data.dataset import Dataset
@@ -13,6 +13,7 @@ from raymm.sweep.cells import Cell, cell_key
 from raymm.sweep.search.objective import Objective, check_each_epoch, objectives
 from raymm.sweep.search.space import (
     SEARCHABLE,
+    SIZES,
     Params,
     Space,
     contains,
@@ -122,6 +123,15 @@ class SearchSettings(SweepSettings):
             for seed in self.seeds
         ]
         return tuple(Cell(cell_key(config, dataset.fingerprint), config) for config in configs)
+
+    def largest(self, dataset: Dataset, condition: Condition) -> Cell:
+        """A cell of the largest model that a condition's space allows."""
+        sizes = {
+            name: max(cast("tuple[int, ...]", edges(distribution)))
+            for name, distribution in self.spaces(dataset)[condition.model].items()
+            if name in SIZES
+        }
+        return self.cells(dataset, condition, sizes)[0]
 
     def spaces(self, dataset: Dataset) -> dict[str, Space]:
         """The space of each model."""

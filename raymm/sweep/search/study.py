@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import optuna
 from optuna.storages import BaseStorage
@@ -34,7 +33,7 @@ from raymm.sweep.search.identity import IDENTITY, check_identity, identity, stud
 from raymm.sweep.search.kept import KeptTrials, age_s
 from raymm.sweep.search.objective import Objective
 from raymm.sweep.search.settings import SearchSettings
-from raymm.sweep.search.space import SIZES, Params, Space, edges
+from raymm.sweep.search.space import Params, Space
 from raymm.sweep.search.strategy import (
     all_points,
     make_pruner,
@@ -94,12 +93,7 @@ class ConditionStudy:
 
     def largest(self) -> Cell:
         """A cell of the largest model that the space allows."""
-        sizes = {
-            name: max(cast("tuple[int, ...]", edges(distribution)))
-            for name, distribution in self.space.items()
-            if name in SIZES
-        }
-        return self._cells(sizes)[0]
+        return self.settings.largest(self._dataset, self.condition)
 
     def last_epoch(self, number: int) -> int:
         """The last epoch reported of a trial; 0 if there is none."""
