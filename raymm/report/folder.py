@@ -12,7 +12,7 @@ import pandas as pd
 
 from raymm.errors import SweepError
 from raymm.report.cross import read_cross
-from raymm.report.record import Curve, SweepRecord, only_numbers
+from raymm.report.record import Curve, SweepRecord, only_numbers, parts_notes
 from raymm.report.tables import CELL_COLUMNS
 from raymm.tracking import without_credentials
 
@@ -29,6 +29,7 @@ def about_text(record: SweepRecord) -> str:
         "environment": record.environment,
         "fingerprints": record.fingerprints,
         "storage": _shareable(record.storage),
+        "in_parts": list(record.in_parts),
     }
     return json.dumps(about, indent=1, default=str) + "\n"
 
@@ -54,6 +55,7 @@ def read_folder(folder: Path) -> SweepRecord | None:
         return None
     cells, notes = only_numbers(_read_cells(file))
     about = {**_read_json(folder / SWEEP), **_read_json(folder / ABOUT)}
+    in_parts = tuple(map(str, about.get("in_parts") or ()))
     return SweepRecord(
         name=folder.resolve().name,
         cells=cells,
@@ -64,7 +66,8 @@ def read_folder(folder: Path) -> SweepRecord | None:
         fingerprints={k: str(v) for k, v in _mapping(about, "fingerprints").items()},
         cross=read_cross(folder),
         storage=about.get("storage"),
-        notes=notes,
+        in_parts=in_parts,
+        notes=(*notes, *parts_notes(in_parts)),
     )
 
 

@@ -17,7 +17,6 @@ from raymm.sweep.tags import (
     DATASET,
     KEY,
     KIND,
-    MICRO_BATCHES,
     PART_OF,
     STORAGE,
     SWEEP,
@@ -58,12 +57,6 @@ def read_ledger(name: str, tracking_uri: str | None) -> SweepRecord | None:
             results.append(_result(store, run))
         except (ConfigError, KeyError, ValueError) as error:
             notes.append(f"Run {run.name} cannot be read and is left out: {error}")
-    in_parts = [run.name for run in runs if MICRO_BATCHES in run.tags]
-    if in_parts:
-        notes.append(
-            f"{len(in_parts)} cell(s) ran out of memory and were trained with each step in parts, "
-            f"which changes their numbers by rounding alone: {', '.join(sorted(in_parts)[:5])}."
-        )
     parents = store.runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
     settings = dict(parents[0].params) if parents else {}
     on = runs[0].tags
@@ -93,6 +86,4 @@ def _result(store: Store, run: RunRecord) -> CellResult:
     result = result_of(cell, run.tags.get(DATASET, ""), run, named)
     epochs: tuple[Mapping[str, float], ...] = tuple(epoch for _, epoch in sorted(curve.items()))
     status: Status = "stopped" if run.status in ("RUNNING", "KILLED") else result.status
-    return CellResult(
-        result.cell, result.dataset, result.key, status, result.reason, result.metrics, epochs
-    )
+    return dataclasses.replace(result, status=status, curve=epochs)

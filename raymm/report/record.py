@@ -10,7 +10,7 @@ import pandas as pd
 
 from raymm.report.sample_tests import Samples
 from raymm.report.tables import cells_frame, metric_columns
-from raymm.sweep.cells import CellResult
+from raymm.sweep.cells import Cell, CellResult
 
 Curve = Sequence[Mapping[str, float]]
 """One mapping per epoch: "epoch", "loss/train", "loss/val", ..."""
@@ -31,7 +31,8 @@ class SweepRecord:
         fingerprints: of the data, by name of the data set; empty where they are not recorded.
         storage: root of the cells' folders, where it is known.
         cross: train sparsity x test sparsity, as of `raymm.report.cross.CROSS_COLUMNS`; or None.
-        notes: sentences on what is left out, and why.
+        in_parts: titles of the cells that were trained in micro-batches, for want of memory.
+        notes: sentences on what is left out, and why, and on what came out otherwise.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SweepRecord:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     storage: str | None = None
     cross: pd.DataFrame | None = None
+    in_parts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,6 +72,7 @@ def record_of(
         SweepError: two results stand for the same condition and seeds.
     """
     cells, notes = only_numbers(cells_frame(results))
+    in_parts = sorted(Cell(r.key, r.cell).title for r in results if r.micro_batches > 1)
     return SweepRecord(
         name=name,
         cells=cells,
@@ -81,7 +84,18 @@ def record_of(
         fingerprints=fingerprints or {},
         storage=storage,
         cross=cross,
-        notes=notes,
+        in_parts=tuple(in_parts),
+        notes=(*notes, *parts_notes(in_parts)),
+    )
+
+
+def parts_notes(in_parts: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on the cells that were trained in micro-batches, if there are any."""
+    if not in_parts:
+        return ()
+    return (
+        f"{len(in_parts)} cell(s) ran out of memory and were trained with each step in parts, "
+        f"which changes their numbers by rounding alone: {', '.join(in_parts[:5])}.",
     )
 
 

@@ -58,6 +58,7 @@ class CellResult:
         reason: why it failed or was stopped; empty when finished.
         metrics: final metrics under their stable names; empty unless finished.
         curve: one mapping per epoch: "epoch", "loss/train", "loss/val", ...
+        micro_batches: parts that its steps were cut into in the end, for want of memory.
     """
 
     cell: CellConfig
@@ -67,6 +68,7 @@ class CellResult:
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[Mapping[str, float], ...] = ()
+    micro_batches: int = 1
 
     def scored(self, split: Literal["validation", "test"]) -> bool:
         """Whether it is finished, and has the metrics of a split."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from raymm.sweep.machines import check_cluster
 from raymm.sweep.places import decisive
 from raymm.sweep.plan import Sweep
-from raymm.sweep.tags import ACCELERATOR, CPUS, WORKERS
+from raymm.sweep.tags import ACCELERATOR, CLUSTER, CPUS, GPU_SHARE, WORKERS
 
 
 def open_record(sweep: Sweep, say: Callable[[str], None] = lambda line: None) -> None:
@@ -31,6 +31,8 @@ def open_record(sweep: Sweep, say: Callable[[str], None] = lambda line: None) ->
             ACCELERATOR: sweep.settings.gpu or "CPU",
             WORKERS: str(sweep.settings.workers),
             CPUS: f"{sweep.settings.cpus_per_worker:g}",
+            GPU_SHARE: f"{sweep.settings.gpus_per_worker:g}",
+            CLUSTER: str(sweep.settings.address is not None).lower(),
         },
         alone=not sweep.cells,  # a search, which chooses them as it goes
         say=say,

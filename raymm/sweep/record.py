@@ -5,6 +5,7 @@ Imports neither Ray nor mlflow: whoever hears of cells (a `tune.Callback` in the
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,8 @@ class Recorder:
             self._standing.start(key, trained=len(self._ledger.curve(key)))
 
     def _end(self, key: str, outcome: Outcome) -> CellResult:
-        result = self._result(self._cells[key], outcome.status, outcome.reason, outcome.metrics)
+        found = self._result(self._cells[key], outcome.status, outcome.reason, outcome.metrics)
+        result = dataclasses.replace(found, micro_batches=outcome.micro_batches)
         if outcome.micro_batches > 1:
             self._ledger.say(key, {MICRO_BATCHES: str(outcome.micro_batches)})
         self._ledger.end(result)

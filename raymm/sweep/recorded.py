@@ -49,17 +49,11 @@ class Recorded:
     ) -> None:
         self._dataset = dataset
         where = {DATASET: dataset.name, ACCELERATOR: accelerator, WORKERS: str(workers)}
-        self._runs = [
-            run
-            for run in runs
-            if run.status == "FINISHED"
-            and where.items() <= run.tags.items()
-            and {"time/train_s", "memory/peak_gib"} <= run.metrics.keys()
-        ]
+        self._runs = [run for run in runs if is_measured(run) and where.items() <= run.tags.items()]
 
     def of(self, cell: CellConfig) -> Taken:
         """What like cells have taken."""
-        like = [run for run in self._runs if _kind(run.params) == _kind(params(to_dict(cell)))]
+        like = [run for run in self._runs if kind_of(run.params) == kind_of(params(to_dict(cell)))]
         if not like:
             return Taken(0, None, None)
         return Taken(
@@ -76,12 +70,23 @@ class Recorded:
             train=dataclasses.replace(cell.train, epochs=int(run.params["train.epochs"])),
         )
         ratio = relative_work(cell, self._dataset) / relative_work(trained, self._dataset)
-        train_s = run.metrics["time/train_s"]
-        whole_s = ((run.ended_ms or 0) - run.started_ms) / 1000
-        # A run that was interrupted has stood still for a time that is nobody's work.
-        rest_s = min(max(0.0, whole_s - train_s), max(train_s, AROUND_S))
+        train_s, rest_s = parts_s(run)
         return train_s * ratio + rest_s
 
 
-def _kind(of: Mapping[str, str]) -> dict[str, str]:
+def parts_s(run: RunRecord) -> tuple[float, float]:
+    """Seconds that a finished cell has trained, and those it has spent on all else."""
+    train_s = run.metrics["time/train_s"]
+    whole_s = ((run.ended_ms or 0) - run.started_ms) / 1000
+    # A run that was interrupted has stood still for a time that is nobody's work.
+    return train_s, min(max(0.0, whole_s - train_s), max(train_s, AROUND_S))
+
+
+def is_measured(run: RunRecord) -> bool:
+    """Whether a cell is finished, and has said what it took."""
+    return run.status == "FINISHED" and {"time/train_s", "memory/peak_gib"} <= run.metrics.keys()
+
+
+def kind_of(of: Mapping[str, str]) -> dict[str, str]:
+    """Of a cell's parameters in MLflow, those in which like cells agree."""
     return {name: v for name, v in of.items() if name.startswith("model.") or name in SAME}

@@ -13,7 +13,9 @@ from rich.text import Text
 
 from raymm.errors import SweepError, nearest
 from raymm.sweep.drivers import PACE, ended, seems_alive, silent_since_s, who
+from raymm.sweep.prices import read_prices
 from raymm.sweep.progress import duration
+from raymm.sweep.status_costs import Costs, costs_of, kinds_table, totals_table
 from raymm.sweep.tags import CONDITION, DRIVER, EPOCH, KIND, LEFT, PART_OF, REASON, SWEEP
 from raymm.tracking import DRIVERS, RunRecord, Store
 
@@ -54,6 +56,7 @@ class SweepStatus:
     Attributes:
         status: of the sweep's run: RUNNING, FINISHED, FAILED or KILLED.
         conditions: by title, in the sweep's order.
+        costs: what its cells take and have taken.
         drivers: records of those that run it now and are not known to have ended.
         failures: cell and reason of those that failed.
     """
@@ -61,6 +64,7 @@ class SweepStatus:
     name: str
     status: str
     conditions: dict[str, Tally]
+    costs: Costs
     drivers: Sequence[RunRecord]
     failures: Sequence[tuple[str, str]]
 
@@ -84,9 +88,9 @@ def read_status(store: Store, name: str, clock: Callable[[], float] = time.time)
     alive = {record.run_id for record in running if seems_alive(record, now)}
     conditions = _expected(sweeps[name])
     failures = []
-    for run in store.runs(f"tags.`{KIND}` = 'cell'"):
-        if f"{PART_OF}{name}" not in run.tags:
-            continue
+    recorded = store.runs(f"tags.`{KIND}` = 'cell'")
+    cells = [run for run in recorded if f"{PART_OF}{name}" in run.tags]
+    for run in cells:
         tally = conditions.setdefault(run.tags[CONDITION], Tally())
         if run.status == "FINISHED":
             tally.finished += 1
@@ -100,7 +104,9 @@ def read_status(store: Store, name: str, clock: Callable[[], float] = time.time)
     for tally in conditions.values():
         tally.cells = max(tally.cells, tally.begun)
     own = [record for record in running if record.tags.get(SWEEP) == name]
-    return SweepStatus(name, sweeps[name].status, conditions, own, failures)
+    expected = {title: tally.cells for title, tally in conditions.items()}
+    costs = costs_of(sweeps[name], expected, cells, recorded)
+    return SweepStatus(name, sweeps[name].status, conditions, costs, own, failures)
 
 
 def _expected(sweep: RunRecord) -> dict[str, Tally]:
@@ -127,6 +133,10 @@ def print_status(
         console.print(Text(text, style="yellow"), soft_wrap=True)
     console.print()
     console.print(_table(found))
+    console.print()
+    console.print(kinds_table(found.costs))
+    console.print()
+    console.print(totals_table(found.costs, read_prices()))
     for name, reason in found.failures[:SHOWN_FAILURES]:
         console.print(Text(f"{name} failed: {reason}", style="red"), soft_wrap=True)
     if len(found.failures) > SHOWN_FAILURES:

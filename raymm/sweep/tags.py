@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from raymm.config import to_dict
@@ -19,6 +20,7 @@ MODEL, SPARSITY, SEED = "raymm.model", "raymm.sparsity", "raymm.seed"
 DATASET, REASON, CURVE, EPOCH = "raymm.dataset", "raymm.reason", "raymm.curve", "raymm.epoch"
 STORAGE, SCIENCE, CONFIG = "raymm.storage", "raymm.science_version", "raymm.config"
 ACCELERATOR, WORKERS, CPUS = "raymm.accelerator", "raymm.workers", "raymm.cpus_per_worker"
+GPU_SHARE, CLUSTER = "raymm.gpus_per_worker", "raymm.cluster"
 LEFT = "raymm.left_s"
 STUDY, TRIAL = "raymm.study", "raymm.trial"
 """Of a search: name of the study, and number of the trial that a cell belongs to."""
@@ -100,16 +102,17 @@ def final_points(metrics: Mapping[str, float], curve: Curve) -> list[Point]:
 def result_of(cell: Cell, dataset: str, run: RunRecord, curve: Curve) -> CellResult:
     """A cell whose run has ended, as it was when it ended: finished, else failed."""
     epochs = tuple(epoch for _, epoch in sorted(curve.items()))
+    parts = int(run.tags.get(MICRO_BATCHES, "1"))
+    of = partial(CellResult, cell.config, dataset, cell.key, curve=epochs, micro_batches=parts)
     if run.status != "FINISHED":
-        reason = run.tags.get(REASON, "")
-        return CellResult(cell.config, dataset, cell.key, "failed", reason, curve=epochs)
+        return of("failed", run.tags.get(REASON, ""))
     in_curve = {name for epoch in curve.values() for name in epoch}
     metrics = {
         name.removeprefix(FINAL): value
         for name, value in run.metrics.items()
         if name not in in_curve
     }
-    return CellResult(cell.config, dataset, cell.key, "finished", metrics=metrics, curve=epochs)
+    return of("finished", metrics=metrics)
 
 
 def config_of(run: RunRecord) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlflow import MlflowClient
@@ -58,6 +59,7 @@ def opened(
     cells: Sequence[Cell] = (),
     pace: Pace = FAST,
     alone: bool = False,
+    how: Mapping[str, str] = MappingProxyType({}),
 ) -> Ledger:
     """A ledger with a sweep open, whose results folder is where the test runs."""
     ledger = Ledger(uri, "digits", pace=pace, retry_s=0.1)
@@ -69,6 +71,7 @@ def opened(
         storage="s3://k:s@b/cells",
         cells=cells,
         alone=alone,
+        how=how,
     )
     return ledger
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from raymm.errors import SweepError
 from raymm.report.ledger import read_ledger
+from raymm.report.record import record_of
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.ledger import Ledger
 from raymm.sweep.plan import Sweep
@@ -53,14 +54,18 @@ def test_that_memory_ran_out_is_on_record_and_in_the_report(uri: str, parts: int
     outcome = {"status": "finished", "metrics": METRICS, "micro_batches": parts}
     with opened(uri) as mine:
         by = recorder(mine, standing, Console(quiet=True))
-        by.hear(CELLS[0].key, {"started": True, "epochs": CURVE, "outcome": outcome})
+        heard = by.hear(CELLS[0].key, {"started": True, "epochs": CURVE, "outcome": outcome})
         assert mine.flush(20)
+        kept = mine.finished([CELLS[0]])[CELLS[0].key]
+    assert heard is not None and heard.micro_batches == kept.micro_batches == parts
     (run,) = runs(uri, "cell")
     assert run.data.tags.get("raymm.micro_batches", "1") == str(parts)
-    record = read_ledger("trial", uri)
-    assert record is not None
-    told = [note for note in record.notes if "out of memory" in note]
-    assert bool(told) is (parts > 1)
+    of_ledger = read_ledger("trial", uri)
+    at_hand = record_of([heard], name="trial", command="", settings={}, environment={})
+    for record in (of_ledger, at_hand):
+        assert record is not None
+        told = [note for note in record.notes if "out of memory" in note]
+        assert bool(told) is (parts > 1)
 
 
 def test_a_driver_trains_what_is_free_waits_for_the_rest_and_takes_it_over(uri: str) -> None:

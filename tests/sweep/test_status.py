@@ -15,9 +15,9 @@ from rich.console import Console
 from raymm.cli import main
 from raymm.config import CellConfig
 from raymm.errors import SweepError
-from raymm.sweep.cells import Cell
+from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.status import print_status, read_status
-from raymm.sweep.tags import LEFT
+from raymm.sweep.tags import ACCELERATOR, CLUSTER, CPUS, GPU_SHARE, LEFT, WORKERS
 from raymm.tracking import Store
 from tests.sweep.ledgers import CURVE, cell, lose, opened, result, train
 
@@ -114,3 +114,40 @@ def test_a_sweep_that_has_ended_has_no_driver(uri: str) -> None:
 def test_an_unknown_sweep_is_told_with_the_nearest(uri: str) -> None:
     with pytest.raises(SweepError, match=r"no sweep 'x' in the ledger: Known: \(none\)"):
         read_status(Store(uri), "x")
+
+
+HOW = {ACCELERATOR: "A10G", WORKERS: "2", CPUS: "4", GPU_SHARE: "1", CLUSTER: "true"}
+TOOK = {"time/train_s": 1800.0, "memory/peak_gib": 20.5, "parameters": 1_000_000.0}
+
+
+def test_memory_time_cost_and_storage_of_a_running_sweep_are_those_of_its_finished_cells(
+    uri: str,
+) -> None:
+    cells = [cell(seed) for seed in (1, 2, 3)]
+    ledger = opened(uri, cells=cells, how=HOW)
+    ledger.start(cells[0])
+    ledger.end(CellResult(cells[0].config, "digits", cells[0].key, "finished", metrics=TOOK))
+    ledger.start(cells[1])
+    epochs = cells[1].config.train.epochs
+    ledger.log_epochs(cells[1].key, [{"epoch": float(e), "loss/train": 1.0} for e in range(1, 3)])
+    assert ledger.flush(10)
+    text = shown(uri)
+    (row,) = [line.split() for line in text.splitlines() if line.startswith("mca  ")]
+    assert row[:4] == ["mca", "1,000,000", "20.50", "GiB"] and row[-1] == "yes"
+    words = " ".join(text.split())
+    assert "2 worker(s) with 1 A10G and 4 CPU(s) each" in words
+    used_h = 2 * 0.5 * (1 + 2 / epochs)
+    assert f"{used_h:.2g} of about 3 GPU-hours" in words
+    assert f"{used_h * 1.006:,.2f} / " in words and f"{3 * 1.006:,.2f} / " in words
+    assert "6.0 MB of weights in the end, 32.0 MB of checkpoints now" in words
+    ledger.abandon("done")
+
+
+def test_what_no_cell_has_shown_yet_is_not_known(uri: str) -> None:
+    ledger = opened(uri, cells=[cell(1)], how={**HOW, ACCELERATOR: "CPU", CLUSTER: "false"})
+    ledger.start(cell(1))
+    assert ledger.flush(10)
+    words = " ".join(shown(uri).split())
+    assert "0 of a number not known yet of CPU worker-hours" in words
+    assert "cost" not in words  # this machine costs nothing
+    ledger.abandon("done")
