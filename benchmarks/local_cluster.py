@@ -13,7 +13,8 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,7 @@ from ray.core.generated import autoscaler_pb2
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 PR_SET_CHILD_SUBREAPER = 36
 """linux/prctl.h"""
+START_ATTEMPTS = 3
 TRAINERS = ("ray::RayTrainWorker", "ray::_RayTrainWorker")
 
 
@@ -41,7 +43,8 @@ class LocalCluster:
     def __init__(self, nodes: int, cpus: float = 1, **options: Any) -> None:
         os.environ.update(ENVIRONMENT)
         head: dict[str, Any] = {"num_cpus": 0, "include_dashboard": False}
-        self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+        start: Any = partial(Cluster, initialize_head=True, head_node_args=head)
+        self._cluster: Any = started(start)
         self._cpus, self._options = cpus, options
         self.nodes: list[Any] = []
         for _ in range(nodes):
@@ -54,7 +57,8 @@ class LocalCluster:
 
     def add_node(self) -> None:
         """One more node that trains."""
-        self.nodes.append(self._cluster.add_node(num_cpus=self._cpus, **self._options))
+        start = partial(self._cluster.add_node, num_cpus=self._cpus, **self._options)
+        self.nodes.append(started(start))
 
     def lose_node(self, node: Any) -> None:
         """Kill a node, as a machine that is switched off."""
@@ -145,6 +149,24 @@ class LocalCluster:
         if self._cluster.head_node is not None:
             self.kill_head()
         self._cluster.shutdown()
+
+
+def started(start: Callable[[], Any]) -> Any:
+    """Start nodes: on a busy machine they may not come up in the time that Ray gives them.
+
+    Raises:
+        Exception: they did not come up in several attempts; what was left of each is killed.
+    """
+    for left in reversed(range(START_ATTEMPTS)):
+        before = set(descendants(os.getpid()))
+        try:
+            return start()
+        except Exception:  # Ray has several ways to say it
+            for pid in set(descendants(os.getpid())) - before:
+                kill(pid)
+            if not left:
+                raise
+    raise AssertionError
 
 
 def adopt_orphans() -> None:

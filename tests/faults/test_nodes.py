@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos import left_over
 from benchmarks.local_cluster import LocalCluster, end, kill
 from raymm.tracking import LOCAL_STORE
 from tests.faults import cells
@@ -22,21 +23,24 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parent.parent.parent
 EPOCHS = 12
-GRID = (
-    "--models mca zorro --sparsities 0.4 --seeds 0 --modalities zer mor "
-    f"--epochs {EPOCHS} --checkpoint-every-s 0 --name faults"
-)
+GRID = "--sparsities 0.4 --seeds 0 --modalities zer mor --checkpoint-every-s 0 --name faults"
+TWO_CELLS = f"--models mca zorro --epochs {EPOCHS}"
+LONG = 150
+ONE_LONG_CELL = f"--models mca --epochs {LONG}"
+LOSSES = 4
+"""One more than the crashes after which a cell counts as failed."""
 
 
 class Sweep:
     """The command, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cells: str = TWO_CELLS) -> None:
+        self.folder, self.cells = folder, cells
         self.log = folder / "said.txt"
 
     def start(self, address: str | None, *more: str) -> subprocess.Popen[str]:
-        arguments = [*GRID.split(), *(["--address", address] if address else []), *more]
+        given = [*GRID.split(), *self.cells.split()]
+        arguments = [*given, *(["--address", address] if address else []), *more]
         command = [sys.executable, str(ROOT / "sweeps/sparsity_grid.py"), *arguments]
         environment = {**os.environ, "TMPDIR": str(self.folder), "COLUMNS": "100"}
         with self.log.open("a") as log:
@@ -49,8 +53,8 @@ class Sweep:
         storage = self.folder / "storage"
         return [path for path in storage.iterdir() if path.is_dir()] if storage.exists() else []
 
-    def checkpoints(self) -> int:
-        return sum(1 for folder in self.folders() for _ in folder.glob("epoch_*/state.json"))
+    def checkpoints(self) -> set[Path]:
+        return {path for folder in self.folders() for path in folder.glob("epoch_*/state.json")}
 
     def results(self) -> dict[str, dict[str, float]]:
         return {
@@ -76,7 +80,7 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds
         time.sleep(0.05)
 
 
-def check(sweep: Sweep, calm: dict[str, dict[str, float]]) -> None:
+def check(sweep: Sweep, calm: dict[str, dict[str, float]], epochs: int = EPOCHS) -> None:
     """All cells are finished once, with the numbers of the calm run, and nothing is left over."""
     said = sweep.log.read_text()
     assert sweep.results().keys() == calm.keys(), said
@@ -89,30 +93,37 @@ def check(sweep: Sweep, calm: dict[str, dict[str, float]]) -> None:
     assert {key: len(found) for key, found in runs.items()} == dict.fromkeys(calm, 1)
     for (run,) in runs.values():
         assert run.info.status == "FINISHED"
-        check_points(store, run, EPOCHS)
+        check_points(store, run, epochs)
+
+
+@pytest.fixture(scope="module")
+def long_calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+    """As `calm`, of the cell that is long enough to lose its node again and again."""
+    sweep = Sweep(tmp_path_factory.mktemp("calm"), ONE_LONG_CELL)
+    process = sweep.start(None)
+    assert process.wait(timeout=200) == 0, sweep.log.read_text()
+    return sweep.results()
 
 
 @pytest.mark.parametrize("notice", [False, True])
-def test_a_node_that_goes_costs_no_attempt_and_no_number(
-    notice: bool, calm: dict[str, dict[str, float]], tmp_path: Path
+def test_a_cell_loses_its_node_more_often_than_it_may_crash_and_none_of_its_numbers(
+    notice: bool, long_calm: dict[str, dict[str, float]], tmp_path: Path
 ) -> None:
-    sweep = Sweep(tmp_path)
-    with LocalCluster(nodes=2) as cluster:
+    sweep = Sweep(tmp_path, ONE_LONG_CELL)
+    with LocalCluster(nodes=1) as cluster:
         process = sweep.start(cluster.address)
-        for _ in range(4):  # of several cells: tests/training/test_dispatch.py counts those of one
-            until(lambda: bool(cluster.trainers()), process, 90)
+        for _ in range(LOSSES):
             before = sweep.checkpoints()
-            until(lambda before=before: sweep.checkpoints() != before, process, 60)
+            until(lambda before=before: not sweep.checkpoints() <= before, process, 90)
             node = cluster.nodes[0]
             if notice:
                 cluster.give_notice(node, seconds=3)
                 time.sleep(3)
+            assert not sweep.results(), "the cell ended before its node could be lost"
             cluster.lose_node(node)
             cluster.add_node()
-            if len(sweep.results()) == len(calm):
-                break
         assert process.wait(timeout=200) == 0, sweep.log.read_text()
-    check(sweep, calm)
+    check(sweep, long_calm, LONG)
 
 
 def test_a_killed_driver_leaves_nothing_and_the_same_command_goes_on(
@@ -121,7 +132,7 @@ def test_a_killed_driver_leaves_nothing_and_the_same_command_goes_on(
     sweep = Sweep(tmp_path)
     with LocalCluster(nodes=2) as cluster:
         process = sweep.start(cluster.address)
-        until(lambda: sweep.checkpoints() > 1, process, 120)
+        until(lambda: len(sweep.checkpoints()) > 1, process, 120)
         end(process)
         until_gone(cluster)
         second = sweep.start(cluster.address)
@@ -144,7 +155,7 @@ def test_without_its_head_the_driver_says_so_and_on_another_it_goes_on(
     sweep = Sweep(tmp_path)
     with LocalCluster(nodes=2) as cluster:
         process = sweep.start(cluster.address)
-        until(lambda: sweep.checkpoints() > 1, process, 120)
+        until(lambda: len(sweep.checkpoints()) > 1, process, 120)
         cluster.kill_head()
         assert process.wait(timeout=120) not in (0, -signal.SIGABRT), sweep.log.read_text()
     assert "same command" in sweep.log.read_text()
@@ -160,7 +171,7 @@ def test_a_killed_dispatcher_ends_the_driver_with_a_reason(
     sweep = Sweep(tmp_path)
     with LocalCluster(nodes=2) as cluster:
         process = sweep.start(cluster.address)
-        until(lambda: sweep.checkpoints() > 1, process, 120)
+        until(lambda: len(sweep.checkpoints()) > 1, process, 120)
         for pid in cluster.on_head("Dispatcher"):
             kill(pid)
         assert process.wait(timeout=120) != 0
@@ -171,6 +182,29 @@ def test_a_killed_dispatcher_ends_the_driver_with_a_reason(
         again = sweep.start(cluster.address)
         assert again.wait(timeout=200) == 0, sweep.log.read_text()
     check(sweep, calm)
+
+
+def test_the_place_of_a_killed_controller_is_free_again_and_nothing_is_left_of_it(
+    calm: dict[str, dict[str, float]], tmp_path: Path
+) -> None:
+    sweep = Sweep(tmp_path)
+    with LocalCluster(nodes=1) as cluster:
+        process = sweep.start(cluster.address)
+        until(lambda: len(sweep.checkpoints()) > 1, process, 120)
+        (controller,) = cluster.on_head("TrainController")
+        kill(controller)
+        assert process.wait(timeout=200) == 0, sweep.log.read_text()
+        assert left_over(cluster) == {"processes": [], "orphans": [], "placement groups": []}
+    check(sweep, calm)
+
+
+def test_what_a_cluster_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    with LocalCluster(nodes=1) as cluster:
+        process = sweep.start(cluster.address, "--cpus-per-worker", "8")
+        assert process.wait(timeout=120) == 2
+    assert "No cell can be placed" in sweep.log.read_text()
+    assert [path.name for path in tmp_path.iterdir()] == [sweep.log.name]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
