@@ -131,21 +131,24 @@ def conclude(
         place: of the embeddings.
     """
     from raymm.report.operations import (
+        operation_parts,
         operations_frame,
         operations_tables,
         verdict,
         write_operations_report,
     )
+    from raymm.report.page.operations import write_operations_page
+    from raymm.showcase.show import show
     from raymm.sweep.environment import environment
 
     if any(result.status == "finished" for _, results in done for result in results):
-        scored, found = retrieval(done, place, console)
+        scored, found, recalls = retrieval(done, place, console)
         groups = next(iter(found.groups.values()))  # of both directions: the same pairs
         frame = operations_frame(scored, arrays(found.ridge), groups)
         size = next(iter(found.gallery.values()))
         title = f"Retrieval of {size} held-out pairs of {done[0][0].dataset.name}, per cent"
         lines = [*verdict(frame), *_how(done)]
-        for sweep, _ in done:
+        for sweep, results in done:
             write_operations_report(
                 frame,
                 lines,
@@ -156,12 +159,26 @@ def conclude(
                 settings=shareable(sweep.settings),
                 environment=environment(),
             )
+            told = [with_recalls(result, recalls) for result in results]
+            write_operations_page(
+                told,
+                lines,
+                operation_parts(frame, title, "**{}**"),
+                sweep.folder,
+                name=sweep.name,
+                command=command,
+                settings=shareable(sweep.settings),
+                environment=environment(),
+                fingerprints={sweep.dataset.name: sweep.dataset.fingerprint},
+            )
+            if exit_status(results) != INTERRUPTED:
+                show(sweep, told, console, models="best", register=None)
         console.print(operations_tables(frame, title))
         for line in lines:
             console.print(line, highlight=False)
     statuses = []
     for sweep, results in done:
-        console.print(f"results  {sweep.folder}/report.md", soft_wrap=True, highlight=False)
+        console.print(f"results  {sweep.folder}/report.html", soft_wrap=True, highlight=False)
         failed = sum(result.status == "failed" for result in results)
         statuses.append(close(sweep, exit_status(results), failed, command, console))
     return max(statuses)
@@ -169,12 +186,12 @@ def conclude(
 
 def retrieval(
     done: Sequence[tuple[Sweep, Sequence[CellResult]]], place: str, console: Console
-) -> tuple[list[ScoredCell], Retrieved]:
+) -> tuple[list[ScoredCell], Retrieved, dict[str, Mapping[str, float]]]:
     """Retrieval of the held-out pairs by each finished cell's model, recorded in MLflow.
 
     Returns:
-        The cells' ranks; and what one of the models has found, with the ranks by ridge regression
-        between the encoders, which are the same for all.
+        The cells' ranks; what one of the models has found, with the ranks by ridge regression between
+        the encoders, which are the same for all; and the metrics of each cell, by key.
     """
     from raymm.data.sources import load_dataset
     from raymm.tasks.baseline import ridge_baseline
@@ -183,6 +200,7 @@ def retrieval(
     from raymm.training.saved import load_model
 
     scored: list[ScoredCell] = []
+    recalls: dict[str, Mapping[str, float]] = {}
     ridge: dict[str, Tensor] | None = None
     with console.status("scoring retrieval"):
         for sweep, results in done:
@@ -195,10 +213,16 @@ def retrieval(
                     ridge = ridge_held_out(saved.card, vectors, baseline)
                 found = replace(retrieve_held_out(saved, sweep.dataset, None), ridge=ridge)
                 scored.append(_scored(result, found))
+                told = held_out_result(found, sweep.dataset.name, title(saved))
+                recalls[result.key] = told.metrics
                 if runs.cell_of(result.key) and not runs.has_task(result.key, TASK):
-                    told = held_out_result(found, sweep.dataset.name, title(saved))
                     runs.log_task(result.key, TASK, told.metrics, told.curves, told.files())
-    return scored, found
+    return scored, found, recalls
+
+
+def with_recalls(result: CellResult, recalls: Mapping[str, Mapping[str, float]]) -> CellResult:
+    """A cell with its retrieval among its metrics."""
+    return replace(result, metrics={**result.metrics, **recalls.get(result.key, {})})
 
 
 def _scored(result: CellResult, found: Retrieved) -> ScoredCell:

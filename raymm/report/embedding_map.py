@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,9 +82,11 @@ def _principal(cloud: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _umap(cloud: NDArray[np.float64]) -> NDArray[np.float64]:
-    import umap
-
     neighbours = min(15, len(cloud) - 1)
-    reducer = umap.UMAP(n_neighbors=neighbours, random_state=0, n_jobs=1)
-    points: NDArray[np.float64] = np.asarray(reducer.fit_transform(cloud), dtype=np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on import, of TensorFlow, which nothing here needs
+        import umap
+
+        reducer = umap.UMAP(n_neighbors=neighbours, random_state=0, n_jobs=1)
+        points: NDArray[np.float64] = np.asarray(reducer.fit_transform(cloud), dtype=np.float64)
     return points

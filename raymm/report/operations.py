@@ -161,7 +161,7 @@ def _listed(told: Mapping[str, str], names: Iterable[object]) -> str:
 def operations_tables(frame: pd.DataFrame, title: str) -> RenderableType:
     """The frame for a terminal of 80 columns: both directions together, then each."""
     return Group(
-        *(_table(shown, words) for words, shown in _parts(frame, title, "[bold]{}[/bold]"))
+        *(_table(shown, words) for words, shown in operation_parts(frame, title, "[bold]{}[/bold]"))
     )
 
 
@@ -200,7 +200,7 @@ def write_operations_report(
     """
     frame.to_csv(folder / "operations.csv", index_label="model", lineterminator="\n")
     parts = [f"# {name}", *lines]
-    for words, shown in _parts(frame, title, "**{}**"):
+    for words, shown in operation_parts(frame, title, "**{}**"):
         headings = [" ".join(heading.split()) for heading in next(iter(shown.values()))]
         rows = [[model, *cells.values()] for model, cells in shown.items()]
         parts += [f"**{words}**", markdown_table(["", *headings], rows)]
@@ -220,7 +220,7 @@ Shown = dict[str, dict[str, str]]
 """Model -> heading -> text."""
 
 
-def _parts(frame: pd.DataFrame, title: str, bold: str) -> list[tuple[str, Shown]]:
+def operation_parts(frame: pd.DataFrame, title: str, bold: str) -> list[tuple[str, Shown]]:
     """The two tables with their titles; the best recall of each column is bold."""
     overall = {str(model): _recall_cells(frame, model, OVERALL, bold) for model in frame.index}
     for model, cells in overall.items():

@@ -98,6 +98,13 @@ def test_the_table_holds_every_operation_and_ridge_regression() -> None:
     report = (sweep.folder / "report.md").read_text()
     assert "than ridge regression" in report or "beats ridge regression" in report
     assert "python sweeps/fusion_operations.py" in report
+    page = (sweep.folder / "report.html").read_text()
+    assert "Retrieval of 30 held-out pairs" in page and "dot attention" in page
+    assert page.count("<b>") >= 6 and "Cells that did not finish" in page
+    shown = {run.info.run_name: run for run in runs(STORE, "summary")}
+    assert set(shown) == {
+        f"{each}: mean over seeds of {sweep.name}" for each in ("cbmf", "cbmf dot_attention")
+    }
 
     tasks = runs(STORE, "task")
     assert {run.data.tags["raymm.of_cell"] for run in tasks} == {cell.key for cell in sweep.cells}

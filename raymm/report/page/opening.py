@@ -17,7 +17,7 @@ def opening(evidence: Evidence) -> Iterator[Markup]:
     """Title, what was trained, and the headline."""
     record = evidence.record
     yield element("h1", record.name)
-    yield element("ul", [element("li", chip) for chip in _chips(evidence)], class_="chips")
+    yield element("ul", [element("li", chip) for chip in chips(evidence)], class_="chips")
     sentences, details = verdicts(evidence), [paragraph(text) for text in best_means(record.cells)]
     if sentences:
         yield element("div", [paragraph(sentence) for sentence in sentences], class_="lead")
@@ -30,7 +30,8 @@ def opening(evidence: Evidence) -> Iterator[Markup]:
         yield element("div", [element("strong", "To be known"), *notes], class_="note")
 
 
-def _chips(evidence: Evidence) -> Iterator[Markup]:
+def chips(evidence: Evidence) -> Iterator[Markup]:
+    """What the sweep is, in a few words each."""
     record = evidence.record
     cells, finished = record.cells, record.finished
     lost = len(cells) - len(finished)
