@@ -2,7 +2,8 @@
 
 One block at the papers' shapes, fp32, 2 threads, batch 8. PyTorch's profiler gives each operator's own
 time; operators are put in groups. "products" are the matrix products of linear layers, which set the
-ideal time; "attention" is the fused kernel, forward and backward; the rest is memory traffic.
+ideal time, with the rate that they reach beside that of a large product; "attention" is the fused kernel,
+forward and backward; the rest is memory traffic.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.cpu import runner
+from benchmarks.cpu import matrix_rate, runner
 from raymm.config import SMDF_MODELS, ModelName
 from raymm.training.resources import keep_freed_memory
 
 GROUPS = {
     "products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm", "aten::baddbmm"),
     "attention": ("aten::_scaled_dot_product_flash_attention",),
-    "gate": ("aten::gelu", "aten::mul", "aten::mul_"),
+    "gate": ("aten::gelu", "aten::gelu_backward", "aten::mul", "aten::mul_"),
     "norms": ("aten::native_layer_norm",),
     "copies and gathers": (
         "aten::index",
@@ -45,17 +46,25 @@ def _is(operator: str, name: str) -> bool:
     return operator == name if short else operator.startswith(name)
 
 
-def shares(name: ModelName, sparsity: float) -> dict[str, float]:
-    """Share of each group in a step's time on the processor, in per cent."""
+def breakdown(name: ModelName, sparsity: float) -> dict[str, object]:
+    """Share of each group in a step's time, in per cent, and the rate of the products."""
     run = runner("ours", name, sparsity, None)
     run()
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(with_flops=True) as profile:
         run()
-    seconds: Counter[str] = Counter()
+    microseconds: Counter[str] = Counter()
+    operations: Counter[str] = Counter()
     for event in profile.key_averages():
-        seconds[group_of(event.key)] += event.self_cpu_time_total
-    total = sum(seconds.values())
-    return {group: 100 * seconds[group] / total for group in (*GROUPS, "other")}
+        microseconds[group_of(event.key)] += event.self_cpu_time_total
+        operations[group_of(event.key)] += event.flops
+    total = sum(microseconds.values())
+    return {
+        "model": name,
+        "S": sparsity,
+        **{f"{g}, %": round(100 * microseconds[g] / total) for g in (*GROUPS, "other")},
+        "products, GFLOP/s": round(operations["products"] / microseconds["products"] / 1e3),
+        "a large product, GFLOP/s": round(matrix_rate() / 1e9),
+    }
 
 
 def main() -> None:
@@ -68,8 +77,7 @@ def main() -> None:
     rows = []
     for name in SMDF_MODELS:
         for sparsity in (0.0, 0.8):
-            found = {f"{group}, %": round(each) for group, each in shares(name, sparsity).items()}
-            rows.append({"model": name, "S": sparsity, **found})
+            rows.append(breakdown(name, sparsity))
             print(json.dumps(rows[-1]), flush=True)
     if options.out:
         options.out.write_text(json.dumps({"rows": rows}, indent=1))

@@ -74,9 +74,7 @@ class Dense(torch.nn.Module):
         for members in self.model.members:
             chosen = torch.isin(self.modality, torch.tensor(members, device=tokens.device))
             there = real[:, chosen]
-            out = self._transformer(
-                tokens[:, chosen], there[:, None].expand(-1, there.shape[1], -1)
-            )
+            out = self._transformer(tokens[:, chosen], there[:, None])
             weight = there.unsqueeze(-1).to(out.dtype)
             means.append((out * weight).sum(1) / weight.sum(1).clamp(min=1))
         return self.model.project(torch.stack(means, 1))

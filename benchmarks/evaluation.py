@@ -40,7 +40,9 @@ def measure(samples: int, modalities: int, width: int, threads: int) -> dict[str
         "width": width,
         "threads": threads,
         "seconds": time.perf_counter() - wall,
+        "goal, s": GOAL_S,
         "cpu_s": time.process_time() - cpu,
+        "goal, GiB": GOAL_GIB,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "rank/median_mean": metrics["rank/median_mean"],
         "uniformity/fusion": metrics["uniformity/fusion"],
@@ -50,7 +52,7 @@ def measure(samples: int, modalities: int, width: int, threads: int) -> dict[str
 def main(
     samples: int = 100_000,
     modalities: int = 4,
-    widths: tuple[int, ...] = (64,),
+    widths: tuple[int, ...] = (64, 512),
     threads: int = 2,
     out: Path | None = None,
 ) -> None:

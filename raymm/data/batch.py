@@ -5,6 +5,7 @@ Shapes: B samples in the batch, M modalities, n samples in a block, L tokens, w 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,10 +68,14 @@ class Batch:
         """Where the values are."""
         return self.blocks[0].values.device
 
+    def pinned(self) -> Batch:
+        """The same batch with its values in memory that a GPU copies from by itself."""
+        return self._with([block.values.pin_memory() for block in self.blocks])
+
     def to(self, device: torch.device) -> Batch:
         """The same batch with its values on `device`; copies from pinned memory do not block."""
-        blocks = tuple(
-            replace(block, values=block.values.to(device, non_blocking=True))
-            for block in self.blocks
-        )
-        return Batch(self.presence, blocks)
+        return self._with([block.values.to(device, non_blocking=True) for block in self.blocks])
+
+    def _with(self, values: Sequence[Tensor]) -> Batch:
+        pairs = zip(self.blocks, values, strict=True)
+        return Batch(self.presence, tuple(replace(block, values=new) for block, new in pairs))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from raymm.data.batch import Batch
@@ -86,7 +88,25 @@ def _check(batch_size: int, rank: int, world_size: int) -> None:
         raise ConfigError(f"rank = {rank} is out of range. Give 0 to {world_size - 1}.")
 
 
-def prefetched(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
+def on_device(
+    batches: Iterator[Batch], device: torch.device, *, ahead: bool
+) -> Generator[Batch, None, None]:
+    """The batches with their values on the device; close it if it is left before its end.
+
+    Args:
+        ahead: assemble the next batches in a thread while the caller works on the last one: where
+            the device works by itself, or where rows have to be fetched from a disk. On a CPU with
+            everything in memory a thread would only take the model's time.
+    """
+    if not ahead:
+        yield from (batch.to(device) for batch in batches)
+        return
+    ready = (batch.pinned() for batch in batches) if device.type == "cuda" else batches
+    with closing(prefetched(ready)) as waiting:
+        yield from (batch.to(device) for batch in waiting)
+
+
+def prefetched(items: Iterator[Item], depth: int = 2) -> Generator[Item, None, None]:
     """The same items, made ahead in a thread of their own while the caller works on the last one.
 
     An error in making an item is raised where that item is taken. Closing the iterator, or leaving

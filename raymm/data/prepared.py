@@ -129,6 +129,11 @@ class Split:
         """Samples in the split."""
         return len(self.ids)
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether values are read from a file whenever a batch is made."""
+        return any(column.mapping is not None for column in self.columns)
+
     def batch(self, positions: NDArray[np.int64]) -> Batch:
         """Assemble a batch.
 

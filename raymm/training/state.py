@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import torch
@@ -13,8 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raymm.config import CellConfig
 from raymm.data.batch import Batch
-from raymm.data.loader import ordered_batches, steps_per_epoch, train_batches
+from raymm.data.loader import on_device, ordered_batches, steps_per_epoch, train_batches
 from raymm.data.prepare import PreparedData
+from raymm.data.prepared import Split
 from raymm.errors import TrainingError
 from raymm.losses.gather import world_size
 from raymm.training.checkpoint import Checkpoint, CheckpointStore
@@ -167,16 +170,16 @@ class Training:
             world_size=self.ranks,
         )
         total = self.steps * config.epochs
-        for number, batch in enumerate(batches):
-            rate = learning_rate(config, self.steps * (epoch - 1) + number, total)
-            set_learning_rate(self.optimizer, rate)
-            loss = self._gradient(batch.to(self.device))
-            if config.clip_norm > 0:
-                nn.utils.clip_grad_norm_(self.learner.parameters(), config.clip_norm)
-            self.optimizer.step()
-            self.learner.loss.clamp()
-            losses.append(loss)
-            self.pulse.tick()
+        with closing(self._on_device(batches, self.prepared.train)) as ready:
+            for number, batch in enumerate(ready):
+                rate = learning_rate(config, self.steps * (epoch - 1) + number, total)
+                set_learning_rate(self.optimizer, rate)
+                losses.append(self._gradient(batch))
+                if config.clip_norm > 0:
+                    nn.utils.clip_grad_norm_(self.learner.parameters(), config.clip_norm)
+                self.optimizer.step()
+                self.learner.loss.clamp()
+                self.pulse.tick()
         # Read once an epoch: reading each step's loss would make the device wait for the host.
         values = torch.stack(losses)
         if not bool(torch.isfinite(values).all()):
@@ -200,14 +203,18 @@ class Training:
     @torch.no_grad()
     def _validation_loss(self) -> float:
         """Mean over the validation split of the loss of its batches, in fixed order."""
-        split, size, total = self.prepared.validation, self.cell.train.batch_size, 0.0
-        batches = ordered_batches(split, batch_size=size, rank=self.rank, world_size=self.ranks)
-        for number, (_, batch) in enumerate(batches):
-            loss = float(self.learner(batch.to(self.device)))
-            self.pulse.tick()
-            weight = min(size, split.size - number * size)
-            total += loss * weight
-        return total / split.size
+        split, size = self.prepared.validation, self.cell.train.batch_size
+        ordered = ordered_batches(split, batch_size=size, rank=self.rank, world_size=self.ranks)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        with closing(self._on_device((batch for _, batch in ordered), split)) as ready:
+            for number, batch in enumerate(ready):
+                weight = min(size, split.size - number * size)
+                total += self.learner(batch).double() * weight
+                self.pulse.tick()
+        return float(total) / split.size
+
+    def _on_device(self, batches: Iterator[Batch], split: Split) -> Generator[Batch, None, None]:
+        return on_device(batches, self.device, ahead=self.device.type == "cuda" or split.is_mapped)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: t.detach().clone() for name, t in self.learner.state_dict().items()}

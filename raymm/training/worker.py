@@ -7,6 +7,7 @@ import importlib
 import itertools
 import os
 import random
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -147,9 +148,12 @@ class ProcessState:
 
     environment: dict[str, str]
     folder: str
+    import_path: tuple[str, ...]
     threads: int
     dtype: torch.dtype
+    matmul_precision: str
     deterministic: bool
+    warn_only: bool
 
     @classmethod
     def capture(cls) -> ProcessState:
@@ -159,9 +163,12 @@ class ProcessState:
         return cls(
             environment=dict(os.environ),
             folder=os.getcwd(),
+            import_path=tuple(sys.path),
             threads=torch.get_num_threads(),
             dtype=torch.get_default_dtype(),
+            matmul_precision=torch.get_float32_matmul_precision(),
             deterministic=torch.are_deterministic_algorithms_enabled(),
+            warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
         )
 
     def restore(self) -> None:
@@ -170,9 +177,12 @@ class ProcessState:
             del os.environ[name]
         os.environ.update(self.environment)
         os.chdir(self.folder)
+        sys.path[:] = self.import_path
         torch.set_num_threads(self.threads)
         torch.set_default_dtype(self.dtype)
-        torch.use_deterministic_algorithms(self.deterministic)
+        torch.set_default_device(None)
+        torch.set_float32_matmul_precision(self.matmul_precision)
+        torch.use_deterministic_algorithms(self.deterministic, warn_only=self.warn_only)
         torch.set_grad_enabled(True)
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002 - the global generator is what libraries use

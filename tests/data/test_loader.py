@@ -3,13 +3,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from raymm.config import DataConfig
 from raymm.data.batch import Batch
-from raymm.data.loader import ordered_batches, prefetched, share, steps_per_epoch, train_batches
+from raymm.data.loader import (
+    on_device,
+    ordered_batches,
+    prefetched,
+    share,
+    steps_per_epoch,
+    train_batches,
+)
 from raymm.data.prepare import prepare
 from raymm.errors import ConfigError
 from tests.data.test_prepare import DATA
@@ -117,5 +126,20 @@ def test_prefetched_hands_over_errors_and_ends_its_thread() -> None:
         next(ahead)
     left = prefetched(iter(range(1000)))
     next(left)
-    left.close()  # type: ignore[attr-defined]
+    left.close()
+    assert not [t for t in threading.enumerate() if t.name == "raymm-prefetch"]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_batches_made_ahead_are_the_same_and_leave_no_thread(ahead: bool) -> None:
+    settings: dict[str, Any] = {"batch_size": 4, "seed": 0, "epoch": 1, "rank": 0, "world_size": 1}
+    plain = list(train_batches(SPLIT, **settings))
+    ready = on_device(train_batches(SPLIT, **settings), torch.device("cpu"), ahead=ahead)
+    for one, other in zip(plain, ready, strict=True):
+        np.testing.assert_array_equal(one.presence, other.presence)
+        for a, b in zip(one.blocks, other.blocks, strict=True):
+            torch.testing.assert_close(a.values, b.values, equal_nan=True, rtol=0, atol=0)
+    left = on_device(train_batches(SPLIT, **settings), torch.device("cpu"), ahead=ahead)
+    next(left)
+    left.close()
     assert not [t for t in threading.enumerate() if t.name == "raymm-prefetch"]

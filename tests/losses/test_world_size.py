@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from tests.models.batches import SPECS, random_presence
 
 MODELS: tuple[ModelName, ...] = (*SMDF_MODELS, "cbmf")
 SAMPLES, MODALITIES = 8, 3
+COLLECTIVES = ("all_gather", "all_gather_into_tensor", "all_reduce", "broadcast", "reduce_scatter")
 
 
 class Step(torch.nn.Module):
@@ -70,16 +73,32 @@ def share_of(rank: int, ranks: int) -> Batch:
     return split.batch(np.arange(SAMPLES)[rank::ranks])
 
 
+def counted(name: str, calls: list[str]) -> Callable[..., Any]:
+    """The collective of that name, which says that it is called."""
+    original = getattr(dist, name)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        return original(*args, **kwargs)
+
+    return call
+
+
 def worker(rank: int, ranks: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous-{ranks}", rank=rank, world_size=ranks
     )
+    calls: list[str] = []
+    for collective in COLLECTIVES:
+        setattr(dist, collective, counted(collective, calls))
     found = {}
     for name in MODELS:
         step = Step(name)
         parallel = DistributedDataParallel(step)
+        calls.clear()
         loss = parallel(share_of(rank, ranks))
+        assert calls == ["all_gather"], (name, calls)  # whatever the number of pairs
         loss.backward()
         found[f"{name}|loss"] = loss.detach()
         for key, parameter in step.named_parameters():

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -74,17 +76,20 @@ def _misbehave(deed: int, rank: int, resumed: bool) -> None:
 
 
 def _litter() -> None:
-    """Leave behind everything a cell could leave behind by accident."""
+    """Leave behind what a cell could leave behind by accident."""
     os.environ["LITTER"] = "1"
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(3)
+    torch.set_default_device("meta")
+    torch.set_float32_matmul_precision("medium")
+    sys.path.insert(0, "/litter")
     os.chdir("/")
 
 
 def _looked() -> dict[str, float]:
-    """Everything a cell could see of the one before it."""
+    """What a cell could see of the one before it."""
     return {
         "environment": float("LITTER" in os.environ),
         "float32": float(torch.get_default_dtype() == torch.float32),
@@ -92,7 +97,11 @@ def _looked() -> dict[str, float]:
         "deterministic": float(torch.are_deterministic_algorithms_enabled()),
         "threads": float(torch.get_num_threads()),
         "at_root": float(os.getcwd() == "/"),
+        "on_cpu": float(torch.get_default_device().type == "cpu"),
+        "exact_products": float(torch.get_float32_matmul_precision() == "highest"),
+        "import_path": float("/litter" in sys.path),
         "torch_random": float(torch.rand(())),
+        "numpy_random": float(np.random.rand()),  # noqa: NPY002 - what libraries use
         "python_random": random.random(),
         "pid": float(os.getpid()),
     }

@@ -28,6 +28,7 @@ from raymm.training.dispatch import Score
 from raymm.training.loop import train_cell
 from raymm.training.sizes import OF_THE_MACHINE
 from raymm.training.state import EpochReport
+from raymm.training.worker import ProcessState
 
 CPU = torch.device("cpu")
 CELL = CellConfig(
@@ -111,6 +112,20 @@ def test_same_seed_same_numbers_other_seed_others(
     other, _ = run(with_training(seed=1), digits, tmp_path / "other")
     assert other["loss/val"] != calm[0]["loss/val"]
     assert other["sparsity/realised"] == calm[0]["sparsity/realised"]
+
+
+def test_a_cell_after_others_in_its_process_is_as_one_alone(
+    calm: tuple[dict[str, float], list[EpochReport]], digits: Dataset, tmp_path: Path
+) -> None:
+    baseline = ProcessState.capture()
+    eao = dataclasses.replace(CELL.model, name="eao")
+    run(dataclasses.replace(CELL, model=eao), digits, tmp_path / "before", stop_after=1)
+    torch.set_default_dtype(torch.float64)
+    torch.set_float32_matmul_precision("medium")
+    baseline.restore()
+    metrics, reports = run(CELL, digits, tmp_path / "after")
+    assert metrics == calm[0]
+    assert curve(reports) == curve(calm[1])
 
 
 def test_a_resumed_training_ends_as_an_uninterrupted_one(
