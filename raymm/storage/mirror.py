@@ -18,7 +18,6 @@ from raymm.errors import StorageError
 from raymm.storage.address import is_remote, last_part, open_address, without_credentials
 from raymm.storage.cache import cache_folder
 
-STATE = ".published.json"
 OF_THIS_MACHINE = (".", "unsent-", "studies.")
 """Begins of names that are not uploaded: half files, what a driver has not sent, open databases."""
 
@@ -127,15 +126,20 @@ def _listed(system: Any, root: str) -> dict[str, str]:
 
 def _read_state(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / STATE).read_text()))
+        return dict(json.loads(_state_of(folder).read_text()))
     except FileNotFoundError:
         return {}
 
 
 def _write_state(folder: Path, address: str, files: Mapping[str, Any]) -> None:
     content = {"address": address, "files": files}
-    _write(folder / STATE, json.dumps(content, indent=1).encode())
-    (folder / STATE).chmod(0o600)  # an address may hold a password
+    _write(_state_of(folder), json.dumps(content, indent=1).encode())
+    _state_of(folder).chmod(0o600)  # an address may hold a password
+
+
+def _state_of(folder: Path) -> Path:
+    """What is known of a working copy; beside it, so that it holds nothing but what is there."""
+    return folder.with_name(f".{folder.name}.published.json")
 
 
 def _write(path: Path, content: bytes) -> None:
