@@ -70,8 +70,12 @@ class Settings:
     """Folder for embeddings, models and what each step has found."""
     out: str = "results/cbmf-reference"
     """Folder for report and tables."""
+    captions: int = 5
+    """Captions of each photo, the first; 5 is all."""
     parts: tuple[str, ...] = ("images", "texts")
     """Which of the two experiments to do."""
+    cifar_images: int = 10_000
+    """Images of each split of CIFAR-10, the first by number (they are in no order); 10,000 is all."""
     fine_tune_per_class: int = 50
     """Images of each class of Tiny ImageNet's train split that are fine-tuned on."""
 
@@ -93,7 +97,9 @@ def images(settings: Settings, console: Console) -> Iterator[Step]:
     """Tiny ImageNet's names; then CIFAR-10, and Tiny ImageNet's images."""
     data, work = Path(settings.data), Path(settings.work)
     tiny = source.classified_images(data / "tiny_imagenet", "id")
-    cifar = source.classified_images(data / "cifar10", "#")
+    cifar = source.first_of_each_split(
+        source.classified_images(data / "cifar10", "#"), settings.cifar_images
+    )
     part = source.labelled_in_part(tiny, settings.fine_tune_per_class)
     tasks: dict[TaskName, Pairs] = {"zero-shot": cifar, "linear": cifar, "fine-tune": part}
     for operation in IMAGE_OPERATIONS:
@@ -107,7 +113,7 @@ def texts(settings: Settings, console: Console) -> Iterator[Step]:
     """Pairs of captions; then STS-B and MRPC."""
     data, work = Path(settings.data), Path(settings.work)
     sets = {data / "coco_val2017_captions": "image_id", data / "flickr8k_captions": "image"}
-    captions = source.captions(sets)
+    captions = source.captions(sets, settings.captions)
     tasks: dict[TaskName, Pairs] = {
         "similarity": source.sentences(data / "stsb", "score"),
         "paraphrase": source.sentences(data / "mrpc", "label"),

@@ -41,11 +41,21 @@ def classified_images(folder: Path, ids: str) -> Pairs:
     return replace(pairs, items=(pairs.of("image"), first))
 
 
-def captions(folders: Mapping[Path, str]) -> Pairs:
+def first_of_each_split(pairs: Pairs, count: int) -> Pairs:
+    """So many samples of each split, the first by id."""
+    assert pairs.splits is not None
+    kept = np.zeros(len(pairs.ids), dtype=np.bool_)
+    for name in np.unique(pairs.splits):
+        kept[np.flatnonzero(pairs.splits == name)[:count]] = True
+    return pairs.chosen(kept)
+
+
+def captions(folders: Mapping[Path, str], count: int) -> Pairs:
     """Captions, five or so of each photo, of several sets together.
 
     Args:
         folders: folder of each set -> its column that names the photo.
+        count: captions of each photo, the first.
     """
     ids: list[str] = []
     groups: list[str] = []
@@ -57,7 +67,8 @@ def captions(folders: Mapping[Path, str]) -> Pairs:
         ids += own
         groups += [each.split("#")[0] for each in own]
         values += text.values
-    return build("captions", ids, {"text": Column("text", values)}, groups=groups)
+    every = build("captions", ids, {"text": Column("text", values)}, groups=groups)
+    return every.chosen(np.array([int(each.rpartition("#")[2]) < count for each in every.ids]))
 
 
 def sentences(folder: Path, label: str) -> Pairs:

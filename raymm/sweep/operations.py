@@ -18,12 +18,17 @@ DEFAULTS = {
     "width": 512,
     "projection_width": 2048,
     "epochs": 500,
-    "patience": 5,
+    "patience": 4,
     "batch_size": 256,
-    "learning_rate": 1e-3,
+    "learning_rate": 3e-4,
     "warmup_steps": 6,
 }
-"""What the sweep uses where neither a setting nor --preset paper says otherwise."""
+"""What the sweep uses where neither a setting nor --preset paper says otherwise.
+
+Chosen on validation pairs alone: the mean reciprocal rank of `add`, over two splits of the emoji, is
+0.413; with projections of 512 it is 0.384, and at a learning rate of 0.001 0.374. Ridge regression has
+0.412 there. Weight decay up to 1 and hard targets make no difference.
+"""
 CONVIRT_DEFAULTS = {**DEFAULTS, "batch_size": 32, "learning_rate": 1e-4, "warmup_steps": 50}
 """The same for ConVIRT, whose pretrained encoders a large step would spoil (Zhang et al., 2022, 4.2)."""
 AlignmentName = Literal["cbmf", "convirt"]
@@ -37,7 +42,7 @@ class OperationSettings(SweepSettings):
     Attention chooses among the frozen encoders' tokens; the element-wise operations see the tokens'
     mean, or each of them with --no-pool-tokens. A setting that shows None takes its value from
     --preset, or is this sweep's own: width 512 behind projections of 2048, batch 256, peak learning rate
-    0.001, early stopping after 5 epochs without a lower validation loss, 500 at most.
+    0.0003, early stopping after 4 epochs without a lower validation loss, 500 at most.
     """
 
     AXES: ClassVar[tuple[str, ...]] = ("operations", "seeds")

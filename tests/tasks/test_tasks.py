@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from raymm.config import CellConfig, ModelConfig, TrainConfig
 from raymm.data import splits
 from raymm.data.dataset import Dataset
+from raymm.data.sources import load_dataset
 from raymm.data.sources.pairs.build import classes
 from raymm.encoders.base import Encoder
+from raymm.encoders.embed import embed_pairs
 from raymm.errors import ConfigError, DataError
 from raymm.metrics.matching import match_ranks
 from raymm.metrics.retrieval import recall_at
@@ -22,6 +25,8 @@ from raymm.tasks.model import TaskModel
 from raymm.tasks.result import TaskTable
 from raymm.tasks.rows import pooled, rows_of
 from raymm.tasks.run import TaskOptions, run_task, training_data
+from raymm.training.loop import train_cell
+from raymm.training.saved import load_model
 from tests.tasks.tiny import TinyEncoder, sentences, squares, trained_model
 
 
@@ -222,6 +227,26 @@ def test_data_that_changed_since_are_not_taken_for_those_of_training(
     result = run_task("zero-shot", changed, squares(20, seed=3))
     assert "ridge, name" not in result.tables[0].frame
     assert "Without the baseline" in result.notes[-1]
+
+
+def test_a_model_knows_its_encoders_also_where_their_vectors_lie_at_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYMM_CACHE", str(tmp_path / "copies"))
+    encoders: dict[str, Encoder] = {"image": TinyEncoder("image"), "text": TinyEncoder("text")}
+    embed_pairs(squares(60), encoders, tmp_path / "vectors")
+    dataset = load_dataset(f"file://{tmp_path}/vectors")
+    config = CellConfig(
+        model=ModelConfig(name="cbmf", width=8), train=TrainConfig(epochs=1, warmup_steps=1)
+    )
+    train_cell(
+        config, dataset, storage=str(tmp_path / "cell"), device=torch.device("cpu"),
+        on_epoch=lambda report: True,
+    )  # fmt: skip
+    sources = load_model(str(tmp_path / "cell")).card.sources
+    assert {name: source.encoder for name, source in sources.items()} == {
+        "image": "tiny-image", "text": "tiny-text"
+    }  # fmt: skip
 
 
 def test_files_of_a_result_hold_its_tables(images: TaskModel) -> None:
