@@ -27,6 +27,10 @@ class MappedFile:
     they were in memory. Those of a large one are let go while it is read from front to back (they
     stay in the page cache), and single rows of it are read past the map: a call costs a quarter of
     the page fault, and of letting the page go again. Nobody's data change.
+
+    Attributes:
+        path: of the file.
+        small: whether it is a small one, whose rows are best taken from the map.
     """
 
     def __init__(self, path: Path, resident: int = RESIDENT_BYTES) -> None:
@@ -50,7 +54,7 @@ class MappedFile:
                 "you may read it, or pack the data set again."
             ) from error
         self._read = 0
-        self._small = len(self._map) <= resident
+        self.small = len(self._map) <= resident
         self._start = np.frombuffer(self._map, dtype=np.uint8).ctypes.data
 
     def buffer(self) -> pa.Buffer:
@@ -60,13 +64,13 @@ class MappedFile:
     def count(self, size: int) -> None:
         """Say that `size` more bytes were read through the map."""
         self._read += size
-        if self._read > SWEEP_BYTES and not self._small:
+        if self._read > SWEEP_BYTES and not self.small:
             self._read = 0
             # On a shared, read-only map this only drops the pages from the process.
             self._map.madvise(mmap.MADV_DONTNEED)
 
     def gather(self, values: NDArray[np.float32], index: NDArray[np.int64]) -> NDArray[np.float32]:
-        """A copy of some rows, index.shape + (w,).
+        """A copy of some rows of a large file, index.shape + (w,), read past the map.
 
         Args:
             values: (n, w) view of the map.
@@ -75,8 +79,6 @@ class MappedFile:
         Raises:
             DataError: the file has become shorter.
         """
-        if self._small:
-            return values.take(index, axis=0)
         width = values.strides[0]
         first = values.ctypes.data - self._start
         out = np.empty((*index.shape, values.shape[1]), np.float32)

@@ -98,10 +98,9 @@ class Column:
 
     def _gathered(self, index: NDArray[np.int64]) -> Tensor:
         """A scaled copy of some rows or vectors, index.shape + (width,)."""
-        if self.mapping is None:
+        if self.mapping is None or self.mapping.small:
             return self._scaled(torch.from_numpy(self.values.take(index, axis=0)))
-        values = torch.from_numpy(self.mapping.gather(self.values, index))
-        return self._scaled(values)
+        return self._scaled(torch.from_numpy(self.mapping.gather(self.values, index)))
 
     def _scaled(self, values: Tensor) -> Tensor:
         return values if self.scaling is None else self.scaling.apply_(values)
