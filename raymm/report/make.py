@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
+from raymm.report.names import listed
 from raymm.report.results import RESULTS, TRIALS, find_sweeps, folder_of
 from raymm.report.terminal import weighing
 from raymm.report.write import PAGE, write_record
@@ -41,9 +43,10 @@ def make_report(
         page = _of_search(folder_of(names[0], results_dir), to)
         if page is not None:
             return page
-    record = find_sweeps(
-        names, results_dir=results_dir, tracking_uri=tracking_uri, storage=storage, samples=True
-    )
+    with console.status(Text(f"reading {listed(names)}")):
+        record = find_sweeps(
+            names, results_dir=results_dir, tracking_uri=tracking_uri, storage=storage, samples=True
+        )
     if to is not None:
         folder = working_folder(to)
     elif len(names) == 1:
