@@ -38,6 +38,8 @@ EVERYWHERE = {
 }
 LOG_LEVEL, LOG_LEVEL_LINE = "RAY_BACKEND_LOG_LEVEL", b"Set ray log level from environment variable"
 CONNECT_TIMEOUT_S = 5.0
+STARTED_TOO_LATE = "timed out during startup"
+"""Of what Ray says in a plain Exception."""
 NOISY = ("ray", "ray.train", "ray.tune", "ray.data")
 
 
@@ -66,6 +68,13 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
             f"There is no Ray cluster at --address {address}: {error}. Give the address of a "
             "running cluster ('auto' on one of its machines), or leave --address out to start a "
             "local one."
+        ) from error
+    except Exception as error:
+        if STARTED_TOO_LATE not in str(error):
+            raise
+        raise SweepError(
+            "Ray did not start on this machine in the 30 seconds that it gives itself: the machine "
+            "is too busy. Give the same command again when it is less so: it goes on from there."
         ) from error
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -58,3 +58,12 @@ def test_an_address_where_nobody_listens_is_told_within_seconds() -> None:
 def with_ray(address: str) -> None:
     with connected(address):
         raise AssertionError("there is one")
+
+
+def test_that_the_machine_is_too_busy_for_ray_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**options: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because")
+
+    monkeypatch.setattr("raymm.training.cluster.ray.init", init)
+    with pytest.raises(SweepError, match=r"too busy.*same command again"), connected(None):
+        pass
