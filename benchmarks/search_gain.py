@@ -27,7 +27,6 @@ from matplotlib.figure import Figure
 from raymm.report.markdown_table import table as markdown_table
 
 ROOT = Path(__file__).parent.parent
-MODELS = ("mca", "zorro")
 SPARSITY = 0.6
 SAMPLERS = ("tpe", "random")
 METRIC = "probe/auprc"
@@ -45,6 +44,7 @@ COLUMNS = {
 def main() -> None:
     """Search, train what was found, and write the tables and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--models", nargs="+", default=["mca", "zorro"])
     parser.add_argument("--trials", type=int, default=12, help="of each model in each search")
     parser.add_argument("--searches", type=int, default=3, help="seeds of each sampler")
     parser.add_argument("--seeds", type=int, default=5, help="held out for the test split")
@@ -56,26 +56,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="search-gain-") as temporary:
         folder = Path(options.folder or temporary).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        preset = grid(folder, "preset", held_out)
+        preset = grid(folder, "preset", options.models, held_out)
         rows, paths = [], []
         for seed in range(options.searches):  # by seed: what is there at any time can be compared
             for sampler in SAMPLERS:
                 name = f"search-{sampler}-{seed}"
-                chosen = ("--sampler", sampler, "--sampler-seed", str(seed))
-                sweep(folder, "temperature_lr", name, "--trials", str(options.trials), *chosen)
-                found = grid(folder, f"found-{sampler}-{seed}", held_out, "--from-search", name)
+                chosen = ["--sampler", sampler, "--sampler-seed", str(seed)]
+                chosen += ["--trials", str(options.trials)]
+                best = ("--from-search", name)
+                sweep(folder, "temperature_lr", name, options.models, *chosen)
+                found = grid(folder, f"found-{sampler}-{seed}", options.models, held_out, *best)
                 rows += compared(folder, name, sampler, seed, preset, found)
                 paths.append(path_of(folder, name, sampler, seed))
                 write(out, pd.DataFrame(rows), pd.concat(paths), options, time.monotonic() - began)
 
 
-def sweep(folder: Path, script: str, name: str, *arguments: str) -> None:
+def sweep(folder: Path, script: str, name: str, models: list[str], *arguments: str) -> None:
     """Run one of the sweeps' commands.
 
     Raises:
         SystemExit: it failed.
     """
-    given = ["--models", *MODELS, "--sparsities", str(SPARSITY), "--name", name, *arguments]
+    given = ["--models", *models, "--sparsities", str(SPARSITY), "--name", name, *arguments]
     command = [sys.executable, str(ROOT / f"sweeps/{script}.py"), *given]
     print(" ".join(["python", f"sweeps/{script}.py", *given]), flush=True)
     with (folder / f"{name}.txt").open("w") as said:
@@ -83,10 +85,12 @@ def sweep(folder: Path, script: str, name: str, *arguments: str) -> None:
             raise SystemExit(f"it failed: {said.name}")
 
 
-def grid(folder: Path, name: str, seeds: list[str], *arguments: str) -> pd.DataFrame:
+def grid(
+    folder: Path, name: str, models: list[str], seeds: list[str], *arguments: str
+) -> pd.DataFrame:
     """Train settings with the held-out seeds: a metric for each model (columns) and seed (rows)."""
     more = ("--log-models", "none")
-    sweep(folder, "sparsity_grid", name, "--seeds", *seeds, *more, *arguments)
+    sweep(folder, "sparsity_grid", name, models, "--seeds", *seeds, *more, *arguments)
     cells = pd.read_csv(folder / "results" / name / "cells.csv")
     return cells.pivot_table(index="seed", columns="model", values=METRIC)
 
@@ -143,12 +147,14 @@ def write(
     figure(paths).savefig(out / "search.png", dpi=110, bbox_inches="tight")
     explained = "\n".join(f"- *{name}*: {what}" for name, what in COLUMNS.items())
     (out / "README.md").write_text(
-        f"# What a search gains\n\n    python -m benchmarks.search_gain --trials {options.trials} "
+        "# What a search gains\n\n    python -m benchmarks.search_gain --models "
+        f"{' '.join(options.models)} --trials {options.trials} "
         f"--searches {options.searches} --seeds {options.seeds}\n\n"
-        f"The built-in data at S = {SPARSITY:g}, {' and '.join(MODELS)}; {METRIC}, of which more is "
-        f"better. Each search has {options.trials} trials of each model, of one training seed, the "
-        f"first of them the preset. What it found is trained with {options.seeds} other seeds. Means "
-        f"over the searches, ± their standard error. All in {seconds / 60:.0f} minutes.\n\n"
+        f"The built-in data at S = {SPARSITY:g}, {' and '.join(options.models)}; {METRIC}, of which "
+        f"more is better. Each search has {options.trials} trials of each model, of one training "
+        f"seed, the first of them the preset. What it found is trained with {options.seeds} other "
+        f"seeds. Means over the searches, ± their standard error. All in {seconds / 60:.0f} "
+        "minutes.\n\n"
         f"{markdown_table(list(table), table.to_numpy().tolist())}\n\n{explained}\n\n"
         "![The best value after each trial](search.png)\n\n"
         "`gain.csv` has each search, `trials.csv` each trial.\n"
@@ -159,7 +165,10 @@ def figure(paths: pd.DataFrame) -> Figure:
     """The best trial so far on the validation split: each search, and the mean of each sampler."""
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         drawn = Figure(figsize=(7, 2.8), layout="constrained")
-        for axes, model in zip(drawn.subplots(1, len(MODELS)), MODELS, strict=True):
+        models = list(dict.fromkeys(paths["model"]))
+        for axes, model in zip(
+            drawn.subplots(1, len(models), squeeze=False)[0], models, strict=True
+        ):
             own = paths[paths["model"] == model]
             for sampler, colour in COLOURS.items():
                 of = own[own["sampler"] == sampler].pivot_table(
