@@ -127,4 +127,4 @@ def trained_model(
         device=torch.device("cpu"),
         on_epoch=lambda report: True,
     )
-    return TaskModel(load_model(str(storage)), encoders, folder / "cache", "CBMF")
+    return TaskModel(load_model(str(storage)), encoders, str(folder / "cache"), "CBMF")
