@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from raymm.report.operations import markdown_table
 from raymm.sweep.environment import environment
+from raymm.tasks.classification import TEST_ROW
 from raymm.tasks.paper import MARK
 from raymm.tasks.result import TaskResult, TaskTable
 
@@ -24,6 +25,12 @@ REPEATED = (
     "cosine of the two images."
 )
 """What has to be known of captions that repeat."""
+SEEN = (
+    "The part of the train split that is validated on belongs to what CBMF was aligned with, names "
+    "included: its validation accuracy is of images it has seen, and says nothing beside the encoder's. "
+    "The test images are new to both."
+)
+"""What has to be known of fine-tuning on the set that the model was trained on."""
 CURVE = "curve-"
 """Begins the names of the tables of tolerance curves."""
 DPI = 90
@@ -84,7 +91,11 @@ def write(folder: Path, steps: Sequence[Step], command: str) -> None:
             name = f"{each.name.replace(' ', '-')}-tolerance.png"
             tolerance_figure(curves).savefig(folder / name, dpi=DPI, metadata={"Software": None})
             parts.append(f"![Accuracy at each tolerance, by class of scores]({name})")
-        parts.append(verdict(each.result.tables[0].frame))
+        first = each.result.tables[0].frame
+        if each.result.task == "fine-tune":
+            parts.append(SEEN)
+            first = first.loc[[TEST_ROW]]
+        parts.append(verdict(first))
         parts += [*each.result.notes, f"{each.seconds:.0f} s, training and embedding included "
                   "where nothing before had done it."]  # fmt: skip
     metrics = {each.name: dict(each.result.metrics) for each in steps}

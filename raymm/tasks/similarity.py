@@ -53,9 +53,10 @@ def paraphrases(model: TaskModel, pairs: Pairs) -> TaskResult:
     cut = parts(pairs, label)
     codes = np.asarray(label.values, dtype=np.int64)
     found: dict[str, dict[str, float]] = {}
-    for name, cosine in _similarities(model, pairs).items():
-        threshold = choose_threshold(cosine[cut.validation], codes[cut.validation])
-        found[name] = paraphrase_metrics(cosine[cut.test], codes[cut.test], threshold)
+    chosen_on = _similarities(model, pairs, cut.validation)
+    for name, cosine in _similarities(model, pairs, cut.test).items():
+        threshold = choose_threshold(chosen_on[name], codes[cut.validation])
+        found[name] = paraphrase_metrics(cosine, codes[cut.test], threshold)
     rows = {
         name: {key.removeprefix("paraphrase/"): value for key, value in metrics.items()}
         for name, metrics in found.items()
@@ -89,7 +90,7 @@ def graded_similarity(model: TaskModel, pairs: Pairs) -> TaskResult:
     label = only_label(pairs, "regression")
     cut = parts(pairs, label)
     scores = np.asarray(label.values, dtype=np.float64)[cut.test]
-    similarities = {k: v[cut.test] for k, v in _similarities(model, pairs).items()}
+    similarities = _similarities(model, pairs, cut.test)
     found = {name: similarity_metrics(cosine, scores) for name, cosine in similarities.items()}
     rows = {
         name: {key.removeprefix("similarity/"): value for key, value in metrics.items()}
@@ -114,13 +115,18 @@ def graded_similarity(model: TaskModel, pairs: Pairs) -> TaskResult:
     )
 
 
-def _similarities(model: TaskModel, pairs: Pairs) -> dict[str, Cosines]:
-    """Cosine of each pair by the model, by each text encoder alone, and by all of these together."""
+def _similarities(model: TaskModel, pairs: Pairs, places: NDArray[np.int64]) -> dict[str, Cosines]:
+    """Cosine of some pairs by the model, by each text encoder alone, and by all of these together.
+
+    Args:
+        places: (n,) of the pairs, ascending; the others are not encoded.
+    """
     texts = [items.name for items in pairs.items if items.domain == "text"]
     if len(texts) != 2:
         names = ", ".join(items.name for items in pairs.items)
         raise ConfigError(f"{pairs.name} should have two texts a sample, and has {names}.")
-    one, two = (model.embedded(pairs, text, "text") for text in texts)
+    used = pairs.chosen(np.isin(np.arange(len(pairs.ids)), places))
+    one, two = (model.embedded(used, text, "text") for text in texts)
     alone = {
         model.encoders[name].name: cosines(one.alone[name], two.alone[name]) for name in one.alone
     }

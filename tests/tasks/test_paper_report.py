@@ -16,6 +16,7 @@ from benchmarks.paper_tasks_report import (
     verdict,
     write,
 )
+from raymm.tasks.classification import TEST_ROW
 from raymm.tasks.result import TaskResult, TaskTable
 
 FRAME = pd.DataFrame(
@@ -59,6 +60,16 @@ def test_the_report_holds_tables_verdict_and_command(tmp_path: Path) -> None:
     assert (tmp_path / "texts-add-paraphrase-table.csv").exists()
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics == {"texts add paraphrase": {"paraphrase/accuracy": 0.81}}
+
+
+def test_of_fine_tuning_only_images_that_nobody_has_seen_are_judged(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"CBMF-add": [90.0, 50.0], "minilm alone": [60.0, 55.0]}, index=["epoch 20", TEST_ROW]
+    )
+    result = replace(RESULT, task="fine-tune", tables=(TaskTable("t", "T", frame),))
+    write(tmp_path, [Step("images add fine-tune", result, 1.0)], "python x")
+    report = (tmp_path / "report.md").read_text()
+    assert f"in {TEST_ROW} (50.00 against 55.00)" in report and "images it has seen" in report
 
 
 def test_tolerance_curves_are_drawn_a_panel_for_each_class(tmp_path: Path) -> None:
