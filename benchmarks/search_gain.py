@@ -1,23 +1,26 @@
 """What a search gains over the preset, and over random search at the same cost, on the built-in data.
 
-    python -m benchmarks.search_gain --out results/digits-search      # about 20 minutes on 2 cores
+    python -m benchmarks.search_gain --out results/digits-search      # minutes on 2 cores
 
-For each sampler and each of several sampler seeds, `sweeps/temperature_lr.py` searches the default
-space with the same number of trials. What each search found is then trained with other seeds by
-`sweeps/sparsity_grid.py --from-search`, and held against the preset with those seeds on the test
-split: the validation split has chosen the settings, so what it says of them is too good.
+For each sampler and each of its seeds `sweeps/temperature_lr.py` searches the default space, with the
+same number of trials, in each condition (model x sparsity). What each search found is then trained
+with other seeds by `sweeps/sparsity_grid.py --from-search`, and held against the preset with those
+seeds on the test split: the validation split has chosen the settings, so what it says of them is too
+good.
 
-All runs share a folder (--folder), so the same command again goes on where it was.
+With --folder all runs are kept in it, and the same command again goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 
 import matplotlib as mpl
@@ -27,17 +30,17 @@ from matplotlib.figure import Figure
 from raymm.report.markdown_table import table as markdown_table
 
 ROOT = Path(__file__).parent.parent
-SPARSITY = 0.6
-SAMPLERS = ("tpe", "random")
+SAMPLERS = {"tpe": "#0072b2", "random": "#d55e00"}
+"""Their names, and the colours they are drawn in."""
 METRIC = "probe/auprc"
 VALIDATION = f"val/{METRIC}"
-COLOURS = {"tpe": "#0072b2", "random": "#d55e00"}
+CONDITION = ["model", "sparsity"]
 COLUMNS = {
     "preset, validation": "the preset on the validation split, with the search's seed",
     "found, validation": "the best trial on the validation split",
     "preset, test": "the preset on the test split, mean over the held-out seeds",
     "found, test": "the settings found on the test split, mean over the held-out seeds",
-    "gain, test": "the difference of the two, the seeds paired",
+    "gain, test": "the difference of the two, seeds paired",
 }
 
 
@@ -45,86 +48,99 @@ def main() -> None:
     """Search, train what was found, and write the tables and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--models", nargs="+", default=["mca", "zorro"])
-    parser.add_argument("--trials", type=int, default=12, help="of each model in each search")
-    parser.add_argument("--searches", type=int, default=3, help="seeds of each sampler")
-    parser.add_argument("--seeds", type=int, default=5, help="held out for the test split")
+    parser.add_argument("--sparsities", nargs="+", type=float, default=[0.2, 0.6])
+    parser.add_argument("--modalities", nargs="+", default=["zer", "mor"])
+    parser.add_argument("--trials", type=int, default=12, help="of each condition in each search")
+    parser.add_argument("--searches", type=int, default=1, help="seeds of each sampler")
+    parser.add_argument("--seeds", type=int, default=3, help="held out for the test split")
     parser.add_argument("--folder", type=Path, help="where the sweeps run; kept")
     parser.add_argument("--out", type=Path, default=Path("results/digits-search"))
     options = parser.parse_args()
     out, began = options.out.absolute(), time.monotonic()
-    held_out = [str(seed) for seed in range(10, 10 + options.seeds)]
     with tempfile.TemporaryDirectory(prefix="search-gain-") as temporary:
-        folder = Path(options.folder or temporary).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        preset = grid(folder, "preset", options.models, held_out)
+        sweeps = Sweeps(Path(options.folder or temporary).absolute(), options)
         rows, paths = [], []
-        for seed in range(options.searches):  # by seed: what is there at any time can be compared
+        for seed in range(options.searches):
             for sampler in SAMPLERS:
-                name = f"search-{sampler}-{seed}"
-                chosen = ["--sampler", sampler, "--sampler-seed", str(seed)]
-                chosen += ["--trials", str(options.trials)]
-                best = ("--from-search", name)
-                sweep(folder, "temperature_lr", name, options.models, *chosen)
-                found = grid(folder, f"found-{sampler}-{seed}", options.models, held_out, *best)
-                rows += compared(folder, name, sampler, seed, preset, found)
-                paths.append(path_of(folder, name, sampler, seed))
-                write(out, pd.DataFrame(rows), pd.concat(paths), options, time.monotonic() - began)
+                rows.append(sweeps.searched(sampler, seed))
+                paths.append(sweeps.path(sampler, seed))
+        command = shlex.join(["python", "-m", "benchmarks.search_gain", *sys.argv[1:]])
+        write(out, pd.concat(rows), pd.concat(paths), options, command, time.monotonic() - began)
 
 
-def sweep(folder: Path, script: str, name: str, models: list[str], *arguments: str) -> None:
-    """Run one of the sweeps' commands.
+class Sweeps:
+    """The commands of the sweeps, run in a folder that they share.
 
-    Raises:
-        SystemExit: it failed.
+    Args:
+        options: of the command line.
     """
-    given = ["--models", *models, "--sparsities", str(SPARSITY), "--name", name, *arguments]
-    command = [sys.executable, str(ROOT / f"sweeps/{script}.py"), *given]
-    print(" ".join(["python", f"sweeps/{script}.py", *given]), flush=True)
-    with (folder / f"{name}.txt").open("w") as said:
-        if subprocess.run(command, cwd=folder, stdout=said, stderr=said, check=False).returncode:
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self.folder, self.options = folder, options
+        folder.mkdir(parents=True, exist_ok=True)
+        self.conditions = ["--models", *options.models, "--sparsities"]
+        self.conditions += [*map(str, options.sparsities), "--modalities", *options.modalities]
+
+    def run(self, script: str, name: str, *arguments: str) -> Path:
+        """Run one of them; returns its results folder.
+
+        Raises:
+            SystemExit: it failed.
+        """
+        given = [*self.conditions, "--name", name, *arguments]
+        print(" ".join(["python", f"sweeps/{script}.py", *given]), flush=True)
+        command = [sys.executable, str(ROOT / f"sweeps/{script}.py"), *given]
+        with (self.folder / f"{name}.txt").open("w") as said:
+            done = subprocess.run(command, cwd=self.folder, stdout=said, stderr=said, check=False)
+        if done.returncode:
             raise SystemExit(f"it failed: {said.name}")
+        return self.folder / "results" / name
 
+    def search(self, sampler: str, seed: int) -> Path:
+        """Search in every condition."""
+        given = {"--sampler": sampler, "--sampler-seed": seed, "--trials": self.options.trials}
+        flat = [str(word) for pair in given.items() for word in pair]
+        return self.run("temperature_lr", f"search-{sampler}-{seed}", *flat)
 
-def grid(
-    folder: Path, name: str, models: list[str], seeds: list[str], *arguments: str
-) -> pd.DataFrame:
-    """Train settings with the held-out seeds: a metric for each model (columns) and seed (rows)."""
-    more = ("--log-models", "none")
-    sweep(folder, "sparsity_grid", name, models, "--seeds", *seeds, *more, *arguments)
-    cells = pd.read_csv(folder / "results" / name / "cells.csv")
-    return cells.pivot_table(index="seed", columns="model", values=METRIC)
+    @cached_property
+    def preset(self) -> pd.Series[float]:
+        """The preset with the held-out seeds."""
+        return self.tested("preset")
 
+    def tested(self, name: str, *arguments: str) -> pd.Series[float]:
+        """Train settings with the held-out seeds: the metric of the test split, by condition and
+        seed."""
+        seeds = [str(seed) for seed in range(10, 10 + self.options.seeds)]
+        more = ("--seeds", *seeds, "--log-models", "none")
+        cells = pd.read_csv(self.run("sparsity_grid", name, *more, *arguments) / "cells.csv")
+        found: pd.Series[float] = cells.set_index([*CONDITION, "seed"])[METRIC]
+        return found
 
-def compared(
-    folder: Path, search: str, sampler: str, seed: int, preset: pd.DataFrame, found: pd.DataFrame
-) -> list[dict[str, object]]:
-    """A row for each model of what a search has found."""
-    best = json.loads((folder / "results" / search / "best.json").read_text())
-    rows: list[dict[str, object]] = []
-    for each in best["conditions"]:
-        model = each["model"]
-        rows.append(
-            {
-                "model": model,
-                "sampler": sampler,
-                "sampler seed": seed,
-                "preset, validation": each["default"][VALIDATION],
-                "found, validation": each["validation"][VALIDATION],
-                "preset, test": preset[model].mean(),
-                "found, test": found[model].mean(),
-                "gain, test": (found[model] - preset[model]).mean(),
-                **each["searched"],
-            }
-        )
-    return rows
+    def searched(self, sampler: str, seed: int) -> pd.DataFrame:
+        """A row for each condition: what a search has found there."""
+        folder = self.search(sampler, seed)
+        preset = self.preset.groupby(CONDITION).mean()
+        found = self.tested(f"found-{sampler}-{seed}", "--from-search", folder.name)
+        test = found.groupby(CONDITION).mean()
+        rows = []
+        for each in json.loads((folder / "best.json").read_text())["conditions"]:
+            place = each["model"], each["sparsity"]
+            values = (
+                each["default"][VALIDATION], each["validation"][VALIDATION], preset[place],
+                test[place], test[place] - preset[place],
+            )  # fmt: skip
+            named = dict(zip(COLUMNS, values, strict=True))
+            where = dict(zip(CONDITION, place, strict=True))
+            rows.append({**where, "sampler": sampler, "seed": seed, **named, **each["searched"]})
+        return pd.DataFrame(rows)
 
-
-def path_of(folder: Path, search: str, sampler: str, seed: int) -> pd.DataFrame:
-    """The best value on the validation split after each trial."""
-    trials = pd.read_csv(folder / "results" / search / "trials.csv").sort_values("trial")
-    trials["best"] = trials.groupby("model")[VALIDATION].cummax()
-    kept = trials[["model", "trial", VALIDATION, "best"]]
-    return kept.assign(sampler=sampler, seed=seed)
+    def path(self, sampler: str, seed: int) -> pd.DataFrame:
+        """Each trial's value on the validation split, and the best until then."""
+        folder = self.folder / "results" / f"search-{sampler}-{seed}"
+        trials = pd.read_csv(folder / "trials.csv").sort_values("trial")
+        trials["best"] = trials.groupby(CONDITION)[VALIDATION].cummax()
+        kept = trials[[*CONDITION, "trial", VALIDATION, "best"]]
+        return kept.assign(sampler=sampler, seed=seed)
 
 
 def write(
@@ -132,54 +148,56 @@ def write(
     rows: pd.DataFrame,
     paths: pd.DataFrame,
     options: argparse.Namespace,
+    command: str,
     seconds: float,
 ) -> None:
     """The tables `gain.csv` and `trials.csv`, the figure, and what they show as `README.md`."""
     out.mkdir(parents=True, exist_ok=True)
     rows.to_csv(out / "gain.csv", index=False, float_format="%.5f", lineterminator="\n")
     paths.to_csv(out / "trials.csv", index=False, float_format="%.5f", lineterminator="\n")
-    groups = rows.groupby(["model", "sampler"])
-    table = groups[list(COLUMNS)].mean().round(4).astype(str)
-    error = groups["gain, test"].sem()
-    table["gain, test"] += error.map(lambda each: f" ± {each:.4f}" if each == each else "")
-    table.insert(0, "searches", groups.size())
-    table = table.reset_index().astype(str)
     figure(paths).savefig(out / "search.png", dpi=110, bbox_inches="tight")
     explained = "\n".join(f"- *{name}*: {what}" for name, what in COLUMNS.items())
+    modalities, count = " and ".join(options.modalities), len(paths.groupby(CONDITION))
     (out / "README.md").write_text(
-        "# What a search gains\n\n    python -m benchmarks.search_gain --models "
-        f"{' '.join(options.models)} --trials {options.trials} "
-        f"--searches {options.searches} --seeds {options.seeds}\n\n"
-        f"The built-in data at S = {SPARSITY:g}, {' and '.join(options.models)}; {METRIC}, of which "
-        f"more is better. Each search has {options.trials} trials of each model, of one training "
-        f"seed, the first of them the preset. What it found is trained with {options.seeds} other "
-        f"seeds. Means over the searches, ± their standard error. All in {seconds / 60:.0f} "
-        "minutes.\n\n"
-        f"{markdown_table(list(table), table.to_numpy().tolist())}\n\n{explained}\n\n"
+        f"# What a search gains\n\n    {command}\n\n"
+        f"The built-in data's {modalities} at {count} conditions; {METRIC}, of which more is better. "
+        f"Each search has {options.trials} trials of each condition, of one training seed, the first "
+        f"of them the preset, and each sampler {options.searches} search(es). What was found is "
+        f"trained with {options.seeds} other seeds. In all {seconds / 60:.0f} minutes.\n\n"
+        "Means over conditions and searches, ± the standard error over them:\n\n"
+        f"{as_table(rows, ['sampler'])}\n\nBy condition:\n\n"
+        f"{as_table(rows, [*CONDITION, 'sampler'])}\n\n{explained}\n\n"
         "![The best value after each trial](search.png)\n\n"
-        "`gain.csv` has each search, `trials.csv` each trial.\n"
+        "`gain.csv` has what each search found, `trials.csv` each trial.\n"
     )
 
 
+def as_table(rows: pd.DataFrame, by: list[str]) -> str:
+    """Means of the columns, with the standard error of the gain, in Markdown."""
+    groups = rows.groupby(by, sort=False)
+    means, error = groups[list(COLUMNS)].mean(), groups["gain, test"].sem()
+    table = means.map(lambda value: f"{value:.4f}")
+    table["gain, test"] += error.map(lambda each: f" ± {each:.4f}" if each == each else "")
+    table = table.reset_index()
+    return markdown_table(list(table), table.to_numpy().tolist())
+
+
 def figure(paths: pd.DataFrame) -> Figure:
-    """The best trial so far on the validation split: each search, and the mean of each sampler."""
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        drawn = Figure(figsize=(7, 2.8), layout="constrained")
-        models = list(dict.fromkeys(paths["model"]))
-        for axes, model in zip(
-            drawn.subplots(1, len(models), squeeze=False)[0], models, strict=True
-        ):
-            own = paths[paths["model"] == model]
-            for sampler, colour in COLOURS.items():
+    """The best trial so far on the validation split, by condition: each search, and their mean."""
+    conditions = list(paths.groupby(CONDITION, sort=False))
+    with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
+        drawn = Figure(figsize=(2.6 * len(conditions), 2.4), layout="constrained")
+        places = drawn.subplots(1, len(conditions), squeeze=False)[0]
+        for axes, ((model, sparsity), own) in zip(places, conditions, strict=True):
+            for sampler, colour in SAMPLERS.items():
                 of = own[own["sampler"] == sampler].pivot_table(
                     index="trial", columns="seed", values="best"
                 )
                 axes.plot(of.index + 1, of, color=colour, alpha=0.3, linewidth=1)
                 axes.plot(of.index + 1, of.mean(axis=1), color=colour, label=sampler)
-            axes.set(
-                title=f"{model}, S = {SPARSITY:g}", xlabel="trials", ylabel=f"best {VALIDATION}"
-            )
-            axes.legend(frameon=False)
+            axes.set(title=f"{model}, S = {sparsity:g}", xlabel="trials")
+        places[0].set_ylabel(f"best {VALIDATION}")
+        places[0].legend(frameon=False)
         return drawn
 
 
