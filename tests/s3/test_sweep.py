@@ -19,7 +19,8 @@ from raymm.data.sources import load_dataset
 from raymm.storage.address import open_address
 from tests.s3.servers import ROOT, Server, changed
 
-pytestmark = [pytest.mark.s3, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.s3, pytest.mark.timeout(900)]
+TRIES = 3
 
 
 def files(address: str) -> set[str]:
@@ -58,8 +59,11 @@ def test_a_sweep_is_killed_and_gone_on_with(bucket: str, server: Server, tmp_pat
     first.communicate()
     assert files(f"{bucket}/results") == {"small/sweep.json"}
 
-    second = started(command, tmp_path, environment)
-    said, _ = second.communicate(timeout=300)
+    for _ in range(TRIES):
+        second = started(command, tmp_path, environment)
+        said, _ = second.communicate(timeout=300)
+        if "the machine is too busy" not in said:  # for Ray, which asks to be tried again
+            break
     assert second.returncode == 0, said
     assert f"{bucket}/results/small" in said
 
