@@ -4,6 +4,7 @@
 # make test             run the tests
 # make test-faults      those that lose nodes, drivers and heads, and other slow ones (minutes)
 # make test-s3          those of object storage, against real S3 servers on this machine (minutes)
+# make test-cluster     those of clusters: jobs, autoscaling, several machines, MLflow on PostgreSQL (minutes)
 # make lint             ruff and mypy
 # make bench            measure, and write benchmarks/results.json (minutes; on a quiet machine)
 #
@@ -16,8 +17,9 @@ BIN := .venv/bin
 READY := .venv/ready
 FULL := .venv/ready-encoders
 SERVERS := .venv-s3/ready
+MLFLOW := .venv-mlflow/ready
 
-.PHONY: sweep sweep-cbmf search test test-faults test-s3 lint bench clean
+.PHONY: sweep sweep-cbmf search test test-faults test-s3 test-cluster lint bench clean
 
 sweep: $(READY)
 	$(BIN)/python sweeps/sparsity_grid.py $(ARGS)
@@ -36,6 +38,9 @@ test-faults: $(FULL)
 
 test-s3: $(FULL) $(SERVERS)
 	$(BIN)/python -m pytest -m s3 tests/s3 $(ARGS)
+
+test-cluster: $(FULL) $(SERVERS) $(MLFLOW)
+	$(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
 
 bench: $(FULL)
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -63,5 +68,12 @@ $(SERVERS): tests/s3/servers.txt
 	.venv-s3/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r tests/s3/servers.txt
 	touch $(SERVERS)
 
+# The MLflow server has one too: what its accounts and PostgreSQL need, sweeps do not. PostgreSQL itself is
+# the system's: apt-get install postgresql.
+$(MLFLOW): tests/cluster/servers.txt
+	test -x .venv-mlflow/bin/python || $(PYTHON) -m venv .venv-mlflow
+	.venv-mlflow/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -r tests/cluster/servers.txt
+	touch $(MLFLOW)
+
 clean:
-	rm -rf .venv .venv-s3 .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-s3 .venv-mlflow .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.local_cluster import ENVIRONMENT, adopt_orphans, descendants, kill, title
 
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 240.0
 HEAD_TYPE = "ray.head.default"
 """The fake provider's own name for it."""
 
@@ -153,7 +153,7 @@ class Head:
         while time.monotonic() < deadline and self.process.poll() is None:
             with (
                 contextlib.suppress(OSError),
-                urllib.request.urlopen(f"{self.jobs}/api/jobs/", timeout=5),
+                urllib.request.urlopen(f"{self.jobs}/api/version", timeout=5),
             ):
                 return
             time.sleep(0.5)
