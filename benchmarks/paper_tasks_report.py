@@ -31,6 +31,15 @@ SEEN = (
     "The test images are new to both."
 )
 """What has to be known of fine-tuning on the set that the model was trained on."""
+MAIN = {
+    "zero-shot": "top_1",
+    "linear": TEST_ROW,
+    "fine-tune": TEST_ROW,
+    "similarity": "spearman",
+    "paraphrase": "accuracy",
+    "retrieval": "image to text, R@1",
+}
+"""The figure of each task that stands for it."""
 CURVE = "curve-"
 """Begins the names of the tables of tolerance curves."""
 DPI = 90
@@ -77,6 +86,7 @@ def write(folder: Path, steps: Sequence[Step], command: str) -> None:
     ]
     if any(each.name.startswith("images") for each in steps):
         parts.append(REPEATED)
+    parts += ["## What it shows", "\n".join(summary(steps))]
     for each in steps:
         parts.append(f"## {each.name}")
         for table in each.result.tables:
@@ -103,6 +113,21 @@ def write(folder: Path, steps: Sequence[Step], command: str) -> None:
     parts.append(f"## How it was made\n\n```\n{command}\n```")
     parts.append(markdown_table(["what", "which"], [list(row) for row in machine().items()]))
     (folder / "report.md").write_text("\n\n".join(parts) + "\n")
+
+
+def summary(steps: Sequence[Step]) -> list[str]:
+    """A line for each task: its main figure by every operation and by the encoders alone."""
+    lines: dict[str, dict[str, str]] = {}
+    for each in steps:
+        table, row = each.result.tables[0], MAIN[each.result.task]
+        found = lines.setdefault(f"{table.title.partition(' (')[0]}, {row}", {})
+        for name, value in table.frame.loc[row].items():
+            if not str(name).startswith(MARK):
+                found[str(name)] = f"{value:.2f}"
+    return [
+        f"- {what}: {', '.join(f'{name} {value}' for name, value in found.items())}."
+        for what, found in lines.items()
+    ]
 
 
 def tolerance_figure(curves: Sequence[TaskTable]) -> Figure:
@@ -137,9 +162,10 @@ def verdict(frame: pd.DataFrame) -> str:
         listed = ", ".join(
             f"{row} ({frame[name][row]:.2f} against {rival[row]:.2f})" for row in behind
         )
-        best = " or ".join(map(str, others))
+        best = " and ".join(map(str, others))
+        better = f"the better of {best}" if len(others) > 1 else best
         lines.append(
-            f"{name} is worse than {best}, whichever is better, in {listed}."
+            f"{name} is worse than {better} in {listed}."
             if listed
             else f"{name} is nowhere worse than {best}."
         )

@@ -11,6 +11,7 @@ import pandas as pd
 from benchmarks.paper_tasks_report import (
     Step,
     from_json,
+    summary,
     to_json,
     tolerance_figure,
     verdict,
@@ -43,6 +44,19 @@ def test_the_verdict_holds_cbmf_against_the_better_of_the_others_and_not_the_pap
     assert "recall_similar" not in said and "99" not in said
     assert "nowhere worse" in verdict(FRAME.drop(index="accuracy"))
     assert "nothing to hold CBMF against" in verdict(FRAME[["CBMF-add", "paper: CBMF"]])
+
+
+def test_the_summary_has_a_line_for_each_task_with_every_operation() -> None:
+    other = FRAME.rename(columns={"CBMF-add": "CBMF-dot"})
+    table = TaskTable("table", "Paraphrases of mrpc, per cent (table III)", FRAME)
+    steps = [
+        Step("texts add paraphrase", replace(RESULT, tables=(table,)), 1.0),
+        Step("texts dot", replace(RESULT, tables=(replace(table, frame=other),)), 1.0),
+    ]
+    assert summary(steps) == [
+        "- Paraphrases of mrpc, per cent, accuracy: minilm 80.00, encoders together 82.00, CBMF-add "
+        "81.00, CBMF-dot 81.00."
+    ]
 
 
 def test_a_step_is_what_it_was_when_it_is_read_again(tmp_path: Path) -> None:
