@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ SAMPLERS = {"tpe": "#0072b2", "random": "#d55e00"}
 """Their names, and the colours they are drawn in."""
 METRIC = "probe/auprc"
 VALIDATION = f"val/{METRIC}"
+PLACES = ("folder", "out")
 CONDITION = ["model", "sparsity"]
 COLUMNS = {
     "preset, validation": "the preset on the validation split, with the search's seed",
@@ -64,7 +64,11 @@ def main() -> None:
             for sampler in SAMPLERS:
                 rows.append(sweeps.searched(sampler, seed))
                 paths.append(sweeps.path(sampler, seed))
-        command = shlex.join(["python", "-m", "benchmarks.search_gain", *sys.argv[1:]])
+        given = {name: value for name, value in vars(options).items() if name not in PLACES}
+        command = "python -m benchmarks.search_gain " + " ".join(
+            f"--{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+            for name, value in given.items()
+        )
         write(out, pd.concat(rows), pd.concat(paths), options, command, time.monotonic() - began)
 
 
@@ -160,7 +164,7 @@ def write(
     modalities, count = " and ".join(options.modalities), len(paths.groupby(CONDITION))
     (out / "README.md").write_text(
         f"# What a search gains\n\n    {command}\n\n"
-        f"The built-in data's {modalities} at {count} conditions; {METRIC}, of which more is better. "
+        f"The built-in data's {modalities}, {count} condition(s); {METRIC}, of which more is better. "
         f"Each search has {options.trials} trials of each condition, of one training seed, the first "
         f"of them the preset, and each sampler {options.searches} search(es). What was found is "
         f"trained with {options.seeds} other seeds. In all {seconds / 60:.0f} minutes.\n\n"
