@@ -26,6 +26,8 @@ from benchmarks.local_cluster import ENVIRONMENT, adopt_orphans, descendants, ki
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 240.0
+STARTED = "Ray runtime started"
+"""What `ray start` says at its end."""
 HEAD_TYPE = "ray.head.default"
 """The fake provider's own name for it."""
 
@@ -54,7 +56,9 @@ class Head:
         self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets have short names
         self.port, self.dashboard_port, *others = free_ports(5)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self.environment = {**os.environ, **ENVIRONMENT, "PATH": path, **(environment or {})}
+        patient = {"RAY_raylet_start_wait_time_s": f"{START_TIMEOUT_S:.0f}"}
+        given = {**os.environ, **ENVIRONMENT, **patient, "PATH": path}
+        self.environment = {**given, **(environment or {})}
         command = self._command(cpus, others)
         if node_types is not None:
             command.append(f"--autoscaling-config={self._config(cpus, node_types, idle_minutes)}")
@@ -149,13 +153,15 @@ class Head:
         return file
 
     def _wait(self) -> None:
+        """Until it says that it has started, and takes jobs: the dashboard answers before that."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self.process.poll() is None:
             with (
                 contextlib.suppress(OSError),
                 urllib.request.urlopen(f"{self.jobs}/api/version", timeout=5),
             ):
-                return
+                if STARTED in self.log.read_text():
+                    return
             time.sleep(0.5)
         said = self.log.read_text()
         self.close()
