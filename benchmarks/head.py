@@ -27,7 +27,7 @@ from benchmarks.local_cluster import ENVIRONMENT, adopt_orphans, descendants, ki
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 240.0
 STARTED = "Ray runtime started"
-"""What `ray start` says at its end."""
+"""What `ray start` says at its end; it gives up if its own processes take more than 30 s."""
 HEAD_TYPE = "ray.head.default"
 """The fake provider's own name for it."""
 
@@ -56,9 +56,7 @@ class Head:
         self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets have short names
         self.port, self.dashboard_port, *others = free_ports(5)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        patient = {"RAY_raylet_start_wait_time_s": f"{START_TIMEOUT_S:.0f}"}
-        given = {**os.environ, **ENVIRONMENT, **patient, "PATH": path}
-        self.environment = {**given, **(environment or {})}
+        self.environment = {**os.environ, **ENVIRONMENT, "PATH": path, **(environment or {})}
         command = self._command(cpus, others)
         if node_types is not None:
             command.append(f"--autoscaling-config={self._config(cpus, node_types, idle_minutes)}")
