@@ -222,9 +222,10 @@ Shown = dict[str, dict[str, str]]
 
 def operation_parts(frame: pd.DataFrame, title: str, bold: str) -> list[tuple[str, Shown]]:
     """The two tables with their titles; the best recall of each column is bold."""
-    overall = {str(model): _recall_cells(frame, model, OVERALL, bold) for model in frame.index}
+    models = [str(model) for model in frame.index]
+    overall = {model: _recall_cells(frame, model, OVERALL, bold) for model in models}
     for model, cells in overall.items():
-        row = frame.loc[model]
+        row = {str(name): float(frame[name].to_dict()[model]) for name in frame.columns}
         cells["mean"] = _bold(frame, model, MEAN, bold)
         lead, half = PER_CENT * row[LEAD], PER_CENT * NORMAL_95 * row[ERROR]
         cells["against ridge"] = "" if math.isnan(lead) else f"{lead:+.1f} ± {half:.1f}"
@@ -232,12 +233,12 @@ def operation_parts(frame: pd.DataFrame, title: str, bold: str) -> list[tuple[st
         cells["epochs"] = "" if math.isnan(row["epochs"]) else f"{row['epochs']:.3g}"
         cells["seeds"] = "" if math.isnan(row["seeds"]) else f"{row['seeds']:g}"
     names = [name for name in frame.columns if " R@" in name]
-    each = {str(model): _recall_cells(frame, model, names, bold) for model in frame.index}
+    each = {model: _recall_cells(frame, model, names, bold) for model in models}
     return [(f"{title}, mean of both directions", overall), ("Each direction, per cent", each)]
 
 
 def _recall_cells(
-    frame: pd.DataFrame, model: object, names: Iterable[str], bold: str
+    frame: pd.DataFrame, model: str, names: Iterable[str], bold: str
 ) -> dict[str, str]:
     return {_heading(name): _bold(frame, model, name, bold) for name in names}
 
@@ -248,7 +249,7 @@ def _heading(name: str) -> str:
     return direction.replace(" to ", "\nto ") + "\n" + recall if space else name
 
 
-def _bold(frame: pd.DataFrame, model: object, name: str, bold: str) -> str:
+def _bold(frame: pd.DataFrame, model: str, name: str, bold: str) -> str:
     value = float(frame[name][model])
     text = f"{PER_CENT * value:.1f}"
     return bold.format(text) if value == float(frame[name].max()) else text

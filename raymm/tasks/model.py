@@ -109,8 +109,8 @@ class TaskModel:
     def embedded_texts(self, texts: Sequence[str]) -> Vectors:
         """A few texts through the model, (n, d): computed here and now."""
         if self.runs_encoders:
-            ids = [f"{number:06}" for number in range(len(texts))]
-            given = build("texts", ids, {"text": Column("text", list(texts))})
+            numbered = [f"{number:06}" for number in range(len(texts))]
+            given = build("texts", numbered, {"text": Column("text", list(texts))})
             return self._from_items(given, "text", "text")
         rows = np.arange(len(texts), dtype=np.int64)
         modalities = []

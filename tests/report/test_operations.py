@@ -37,8 +37,10 @@ def ranks(at_1: float, at_5: float, at_10: float, seed: int = 0) -> dict[str, ND
     return {each: np.random.default_rng(seed).permutation(hits) for each in DIRECTIONS}
 
 
-def cell(model: str, *recalls: float, epochs: int = 10, seed: int = 0) -> ScoredCell:
-    return ScoredCell(model, epochs, 2.5, ranks(*recalls, seed=seed))
+def cell(
+    model: str, at_1: float, at_5: float, at_10: float, *, epochs: int = 10, seed: int = 0
+) -> ScoredCell:
+    return ScoredCell(model, epochs, 2.5, ranks(at_1, at_5, at_10, seed))
 
 
 BETTER = cell("add", 0.4, 0.7, 0.8)
@@ -117,7 +119,7 @@ def test_at_80_columns_no_heading_and_no_figure_is_cut() -> None:
         assert "…" not in text and max(map(len, text.splitlines())) <= 80
         wanted = ("R@1", "R@5", "R@10", "mean", "against ridge", "loss", "epochs", "seeds")
         assert all(heading in text for heading in wanted)
-        for value in made.loc[RIDGE].dropna():
+        for value in made.loc[RIDGE].dropna().to_numpy(dtype=float):
             assert f"{100 * value:.1f}" in text
 
 

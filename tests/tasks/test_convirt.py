@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from raymm.config import CellConfig, DataConfig, ModelConfig, TrainConfig
 from raymm.data.sources.pairs.emoji_set import FOLDER, TABLE
@@ -78,8 +79,9 @@ def test_embeddings_are_those_of_the_model_on_its_raw_data(
     )
 
 
-def _unit(vectors: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> np.ndarray:  # type: ignore[type-arg]
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return found
 
 
 def test_each_task_of_images_is_done(convirt: TaskModel, labelled: Pairs) -> None:
