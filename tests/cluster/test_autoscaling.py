@@ -63,7 +63,7 @@ class Cluster:
         table = state.node_table()
         state.disconnect()
         found = {
-            node["NodeID"]: node["Labels"].get("ray.io/node-group", "")
+            node["NodeID"]: "a100" if "accelerator_type:A100" in node["Resources"] else "a10g"
             for node in table
             if node["Alive"] and "node:__internal_head__" not in node["Resources"]
         }
