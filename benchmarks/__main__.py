@@ -31,6 +31,8 @@ TITLES = {
     "evaluation": "Evaluation of 100,000 test embeddings",
     "beyond_memory": "Data beyond memory",
     "overhead": "What a cell costs beyond its training",
+    "prepare": "Preparing tables",
+    "embedding": "Embedding with frozen encoders, against a plain loop",
     "cbmf": "What CBMF's frozen encoders save, and cells trained together",
 }
 """Benchmarks whose rows are shown as they are."""
