@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,17 +71,8 @@ def open_server(folder: Path) -> Iterator[str]:
         "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/server.db",
         "--default-artifact-root", f"{folder}/artifacts",
     ]  # fmt: skip
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        _until_answers(port, process, folder / "server.log", "/health")
-        yield f"http://{HOST}:{port}"
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
+    with _serving(command, environment, folder, port) as address:
+        yield address
 
 
 @contextmanager
@@ -102,13 +93,22 @@ def mlflow_server(
         "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD, "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-the-tests",
         "PATH": f"{python.parent}:{os.environ['PATH']}",
     }  # fmt: skip
-    with (folder / "mlflow.log").open("w") as log:
+    with _serving(["bash", str(SERVER)], environment, folder, port) as address:
+        yield address
+
+
+@contextmanager
+def _serving(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, port: int
+) -> Iterator[str]:
+    """A server that a command starts, while it is needed; yields its address."""
+    file = folder / "server.log"
+    with file.open("w") as log:
         process = subprocess.Popen(
-            ["bash", str(SERVER)], cwd=folder, env=environment, stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
-        _until_answers(port, process, folder / "mlflow.log", "/health")
+        _until_answers(port, process, file, "/health")
         yield f"http://{HOST}:{port}"
     finally:
         with contextlib.suppress(ProcessLookupError):

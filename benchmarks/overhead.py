@@ -74,11 +74,10 @@ def train_nothing(
     on_epoch: Callable[[EpochReport], bool],
     **_: object,
 ) -> dict[str, float]:
-    """Report one epoch and finish, saying when the cell began."""
-    began = time.time()
+    """Report one epoch and finish."""
     if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
         on_epoch(EpochReport(1, {"loss/train": 0.0}))
-    return {"began": began}
+    return {"workers": 1.0}
 
 
 def end_after_a_step(

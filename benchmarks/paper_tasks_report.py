@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from raymm.report.operations import markdown_table
+from raymm.report.markdown_table import table as markdown_table
 from raymm.sweep.environment import environment
 from raymm.tasks.classification import TEST_ROW
 from raymm.tasks.paper import MARK
@@ -111,7 +111,7 @@ def write(folder: Path, steps: Sequence[Step], command: str) -> None:
     metrics = {each.name: dict(each.result.metrics) for each in steps}
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     parts.append(f"## How it was made\n\n```\n{command}\n```")
-    parts.append(markdown_table(["what", "which"], [list(row) for row in machine().items()]))
+    parts.append(markdown_table(["what", "which"], list(machine().items())))
     (folder / "report.md").write_text("\n\n".join(parts) + "\n")
 
 

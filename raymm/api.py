@@ -81,7 +81,7 @@ def grid_settings(settings: Mapping[str, Any]) -> GridSettings:
 
 def call(settings: Mapping[str, Any]) -> str:
     """The call, as the report shows how to make the sweep again; without passwords."""
-    from raymm.tracking import without_credentials
+    from raymm.storage.address import without_credentials
 
     arguments = ", ".join(f"{name}={value!r}" for name, value in settings.items())
     return without_credentials(f"{HERE}({arguments})")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from raymm.errors import RaymmError
+from raymm.storage.address import without_credentials
 from raymm.storage.mirror import publish
 from raymm.sweep.calibrate import calibrate
 from raymm.sweep.cells import CellResult
@@ -22,7 +23,6 @@ from raymm.sweep.plan import Sweep, claim_places, prepare_sweep, print_plan
 from raymm.sweep.plan_view import show_plan
 from raymm.sweep.settings import SweepSettings
 from raymm.sweep.settle import settle
-from raymm.tracking import without_credentials
 
 if TYPE_CHECKING:
     from raymm.sweep.search.run import Found, Search

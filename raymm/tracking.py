@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from raymm.errors import TrackingError
-from raymm.storage.address import is_remote
-from raymm.storage.address import without_credentials as without_credentials
+from raymm.storage.address import is_remote, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -457,15 +456,6 @@ def ui_command(uri: str) -> str:
     if uri.startswith(("http://", "https://")):
         return uri
     return f"mlflow ui --backend-store-uri {without_credentials(uri)}"
-
-
-def flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Nested settings as ("group.name", value)."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _restored(value: float) -> float:

@@ -11,9 +11,11 @@ import pytest
 from mlflow import MlflowClient
 
 from raymm.command import shareable
+from raymm.config import flat
 from raymm.errors import TrackingError
+from raymm.storage.address import without_credentials
 from raymm.sweep.grid import GridSettings
-from raymm.tracking import Store, StoreAwayError, flat, without_credentials
+from raymm.tracking import Store, StoreAwayError
 
 WRITERS, REGISTERS = 4, 150
 

@@ -129,9 +129,9 @@ class Split:
         return len(self.ids)
 
     @property
-    def is_mapped(self) -> bool:
-        """Whether values are read from a file whenever a batch is made."""
-        return any(column.mapping is not None for column in self.columns)
+    def is_on_disk(self) -> bool:
+        """Whether making a batch reads from a disk: values lie in a file too large to stay mapped."""
+        return any(each.mapping is not None and not each.mapping.small for each in self.columns)
 
     def batch(self, positions: NDArray[np.int64]) -> Batch:
         """Assemble a batch.

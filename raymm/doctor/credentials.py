@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from raymm.doctor.finding import Finding, fine, note, wrong
-from raymm.tracking import without_credentials
+from raymm.storage.address import without_credentials
 
 CHECK = "credentials"
 SECRET_NAME = re.compile(

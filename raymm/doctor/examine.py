@@ -61,7 +61,8 @@ def examine(
 
 def _check_ledger(tracking_uri: str | None) -> list[Finding]:
     """Whether the tracking store can be used, and what it lets in."""
-    from raymm.tracking import Store, without_credentials
+    from raymm.storage.address import without_credentials
+    from raymm.tracking import Store
 
     try:
         store = Store(tracking_uri)

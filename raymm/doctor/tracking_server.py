@@ -10,7 +10,7 @@ import urllib.parse
 import urllib.request
 
 from raymm.doctor.finding import Finding, fine, note, wrong
-from raymm.tracking import without_credentials
+from raymm.storage.address import without_credentials
 
 CHECK = "MLflow"
 TIMEOUT_S = 5.0

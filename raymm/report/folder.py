@@ -14,7 +14,7 @@ from raymm.errors import SweepError
 from raymm.report.cross import read_cross
 from raymm.report.record import Curve, SweepRecord, only_numbers, parts_notes
 from raymm.report.tables import CELL_COLUMNS
-from raymm.tracking import without_credentials
+from raymm.storage.address import without_credentials
 
 CELLS, CURVES, ABOUT, SWEEP = "cells.csv", "curves.csv", "report.json", "sweep.json"
 STATUSES = {"finished", "failed", "stopped"}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from raymm.errors import DataError
 from raymm.report.sample_tests import Samples
-from raymm.tracking import without_credentials
+from raymm.storage.address import without_credentials
 from raymm.training.samples import read_samples
 
 READERS = 16

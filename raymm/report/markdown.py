@@ -10,7 +10,7 @@ import pandas as pd
 from raymm.report.evidence import Evidence
 from raymm.report.grids import curve_means, metric_grid
 from raymm.report.headline import best_means, verdicts
-from raymm.report.markdown_table import flat, table
+from raymm.report.markdown_table import settings_rows, table
 from raymm.report.names import (
     HEADLINE_METRICS,
     MAIN_METRICS,
@@ -48,7 +48,7 @@ def report_text(evidence: Evidence, figures: Sequence[str]) -> str:
     parts += _comparisons(evidence)
     parts += _unfinished(record.cells)
     parts += ["## How it was made", f"```\n{record.command}\n```"]
-    parts += ["### Settings", table(["setting", "value"], flat(record.settings))]
+    parts += ["### Settings", table(["setting", "value"], settings_rows(record.settings))]
     parts += ["### Versions and machine", table(["what", "which"], record.environment.items())]
     return "\n\n".join(parts) + "\n"
 

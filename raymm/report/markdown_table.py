@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from raymm.config import flat
+
 
 def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """A table in Markdown; bars in cells are escaped."""
@@ -12,14 +14,10 @@ def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
 
 
-def flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+def settings_rows(settings: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Nested settings as ("group.name", value as JSON has it), rows for a table."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, default=str)
-            yield f"{prefix}{key}", text
+    for name, value in flat(settings):
+        yield name, value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _escaped(cell: object) -> str:

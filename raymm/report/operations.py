@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from raymm.report.markdown_table import flat
+from raymm.report.markdown_table import settings_rows, table
 
 RIDGE = "ridge regression"
 RECALLS = (1, 5, 10)
@@ -166,13 +165,13 @@ def operations_tables(frame: pd.DataFrame, title: str) -> RenderableType:
 
 
 def _table(shown: Mapping[str, Mapping[str, str]], title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column("", no_wrap=True)
+    made = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    made.add_column("", no_wrap=True)
     for name in next(iter(shown.values())):
-        table.add_column(name, justify="right", overflow="fold", vertical="bottom")
+        made.add_column(name, justify="right", overflow="fold", vertical="bottom")
     for model, cells in shown.items():
-        table.add_row(model, *cells.values())
-    return table
+        made.add_row(model, *cells.values())
+    return made
 
 
 def write_operations_report(
@@ -203,15 +202,13 @@ def write_operations_report(
     for words, shown in operation_parts(frame, title, "**{}**"):
         headings = [" ".join(heading.split()) for heading in next(iter(shown.values()))]
         rows = [[model, *cells.values()] for model, cells in shown.items()]
-        parts += [f"**{words}**", markdown_table(["", *headings], rows)]
+        parts += [f"**{words}**", table(["", *headings], rows)]
     parts += [
         "Recalls in per cent, on pairs that no model has seen; loss and epochs as early stopping chose "
         "them. Numbers: `operations.csv`.",
         f"## How it was made\n\n```\n{command}\n```",
-        "### Settings\n\n"
-        + markdown_table(["setting", "value"], [list(row) for row in flat(settings)]),
-        "### Versions and machine\n\n"
-        + markdown_table(["what", "which"], [list(row) for row in environment.items()]),
+        "### Settings\n\n" + table(["setting", "value"], list(settings_rows(settings))),
+        "### Versions and machine\n\n" + table(["what", "which"], list(environment.items())),
     ]
     (folder / "report.md").write_text("\n\n".join(parts) + "\n")
 
@@ -253,14 +250,3 @@ def _bold(frame: pd.DataFrame, model: str, name: str, bold: str) -> str:
     value = float(frame[name][model])
     text = f"{PER_CENT * value:.1f}"
     return bold.format(text) if value == float(frame[name].max()) else text
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
-
-
-def _escaped(cell: object) -> str:
-    text = cell if isinstance(cell, str) else json.dumps(cell)
-    return " ".join(text.replace("|", "\\|").split())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raymm.report.figures import image
 from raymm.report.files import write_whole
-from raymm.report.markdown_table import flat, table
+from raymm.report.markdown_table import settings_rows, table
 from raymm.report.names import model_label, number
 from raymm.report.page.search import SearchRecord, search_page
 from raymm.report.search import best_frame, setting, trials_frame
@@ -40,7 +40,7 @@ def write_search_report(record: SearchRecord, folder: Path) -> None:
     ]
     parts += _not_complete(trials)
     parts += ["## How it was made", f"```\n{record.command}\n```"]
-    parts += ["### Settings", table(["setting", "value"], flat(record.settings))]
+    parts += ["### Settings", table(["setting", "value"], settings_rows(record.settings))]
     parts += [
         "### Versions and machine",
         table(["what", "which"], record.environment.items()),

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from raymm.config import CellConfig
 from raymm.data.dataset import Dataset
+from raymm.storage.address import without_credentials
 from raymm.sweep.cells import CellResult
-from raymm.tracking import without_credentials
 from raymm.tracking_artifacts import Input
 
 DECIDES = (

@@ -30,7 +30,7 @@ import numpy as np
 from raymm.config import CellConfig, LossConfig, ModelConfig
 from raymm.data.dataset import Dataset, Modality, ModalitySpec
 from raymm.models.channels import fusion_channels
-from raymm.training.sizes import EVALUATION_BATCH, GIB, KEPT
+from raymm.training.sizes import CHECKPOINT_BYTES, EVALUATION_BATCH, GIB, KEPT, WEIGHT_BYTES
 
 PROCESS_GIB = {"cpu": 0.42, "gpu": 0.6}
 """A worker's process with nothing to train: resident memory, or what the CUDA context holds."""
@@ -89,8 +89,8 @@ def estimate(cell: CellConfig, dataset: Dataset, workers: int, gpu: bool) -> Nee
         parameters=parameters,
         memory_gib=least_gib + max(step + loss, scored) / GIB,
         least_gib=least_gib,
-        training_gb=KEPT * 16 * parameters / 1e9,
-        finished_gb=2 * parameters / 1e9,
+        training_gb=KEPT * CHECKPOINT_BYTES * parameters / 1e9,
+        finished_gb=WEIGHT_BYTES * parameters / 1e9,
     )
 
 

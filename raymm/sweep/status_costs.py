@@ -26,7 +26,7 @@ from raymm.sweep.tags import (
     WORKERS,
 )
 from raymm.tracking import RunRecord
-from raymm.training.sizes import KEPT
+from raymm.training.sizes import CHECKPOINT_BYTES, KEPT, WEIGHT_BYTES
 
 CPU = "CPU"
 
@@ -87,12 +87,13 @@ class Costs:
     @property
     def finished_gb(self) -> float:
         """Storage of the weights that are kept in the end, as far as is known (10^9 bytes)."""
-        return sum(2 * (kind.parameters or 0) * kind.cells for kind in self.kinds) / 1e9
+        return WEIGHT_BYTES * sum((kind.parameters or 0) * kind.cells for kind in self.kinds) / 1e9
 
     @property
     def training_gb(self) -> float:
         """Storage of the checkpoints of the cells that run now (10^9 bytes)."""
-        return sum(KEPT * 16 * (kind.parameters or 0) * kind.running for kind in self.kinds) / 1e9
+        running = sum((kind.parameters or 0) * kind.running for kind in self.kinds)
+        return KEPT * CHECKPOINT_BYTES * running / 1e9
 
     def fits(self, kind: Kind) -> bool | None:
         """Whether a worker's memory fits its GPU; None where that is not known."""

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from raymm.config import to_dict
+from raymm.config import flat, to_dict
 from raymm.science import SCIENCE_VERSION
+from raymm.storage.address import without_credentials
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.environment import git_commit
-from raymm.tracking import RunRecord, flat, without_credentials
+from raymm.tracking import RunRecord
 
 FINAL = "final/"
 KIND, SWEEP, DRIVER = "raymm.kind", "raymm.sweep", "raymm.driver"

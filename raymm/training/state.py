@@ -214,7 +214,7 @@ class Training:
         return float(total) / split.size
 
     def _on_device(self, batches: Iterator[Batch], split: Split) -> Generator[Batch, None, None]:
-        return on_device(batches, self.device, ahead=self.device.type == "cuda" or split.is_mapped)
+        return on_device(batches, self.device, ahead=self.device.type == "cuda" or split.is_on_disk)
 
     def _weights(self) -> dict[str, Tensor]:
         return {name: t.detach().clone() for name, t in self.learner.state_dict().items()}

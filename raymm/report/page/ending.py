@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from raymm.report.evidence import Evidence
-from raymm.report.markdown_table import flat
+from raymm.report.markdown_table import settings_rows
 from raymm.report.money import NoRate, Rate, rate_of
 from raymm.report.names import HEADLINE_METRICS, metric_label, model_label, number
 from raymm.report.page.markup import Markup, element, paragraph, section, table
@@ -154,7 +154,7 @@ def settings_and_versions(
     settings: Mapping[str, object], environment: Mapping[str, str]
 ) -> Iterator[Markup]:
     """Two tables; none of what is not known."""
-    rows = [[name, element("code", value)] for name, value in flat(settings)]
+    rows = [[name, element("code", value)] for name, value in settings_rows(settings)]
     if rows:
         summary = element("summary", "Settings")
         yield element("details", [summary, table(["setting", "value"], rows)])

@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from raymm.errors import SweepError
-from raymm.tracking import without_credentials
+from raymm.storage.address import without_credentials
 
 DEFAULT_FILE = "studies.db"
 JOURNAL = ".journal"
