@@ -18,7 +18,7 @@ import ray
 
 from raymm.errors import SweepError
 from raymm.training.growth import UNKNOWN_MOST, NodeType, growth
-from raymm.training.placing import times, workers_that_fit
+from raymm.training.placing import Room, room_for, times
 
 LOCAL_ONLY = {
     # On one machine nobody scrapes metrics, which has its cost.
@@ -155,8 +155,8 @@ def groups_on_this_machine(workers: int, cpus: float) -> int:
     )
 
 
-def groups_that_fit(workers: int, resources: Mapping[str, float], gpu: str | None) -> int:
-    """How many groups of `workers` the connected cluster can hold.
+def room_on_cluster(workers: int, resources: Mapping[str, float], gpu: str | None) -> Room:
+    """How many groups of `workers` the connected cluster can hold, and how they are placed.
 
     Args:
         resources: of one worker.
@@ -173,11 +173,12 @@ def groups_that_fit(workers: int, resources: Mapping[str, float], gpu: str | Non
     may_come = growth()
     kinds_to_come = (may_come and may_come.types) or ()
     grown = [(kind.resources, kind.most) for kind in kinds_to_come]
-    groups = workers_that_fit(nodes, needs, grown) // workers
+    room = room_for(workers, nodes, needs, grown)
     if may_come is not None and may_come.types is None:
-        return max(groups, UNKNOWN_MOST)  # who asks for more nodes than may come only waits
-    if groups:
-        return groups
+        # Who asks for more nodes than may come only waits; who asks for larger ones, for ever.
+        return Room(max(room.groups, UNKNOWN_MOST), one_node=False)
+    if room.groups:
+        return room
     kinds = sorted(
         {
             name

@@ -292,7 +292,8 @@ class Dispatcher:
             lost: nodes that are gone, or will be soon.
         """
         self._lost |= lost
-        found = self._watchdog.hung()
+        at_work = {s.incarnation for s in self._groups if s.current and not s.current.outcome}
+        found = self._watchdog.hung(at_work)
         for state in self._groups:
             hung = found.get(state.incarnation, [])
             if hung and state.current is not None:

@@ -56,6 +56,8 @@ class PoolSettings:
         cpus: CPUs of a worker; also its threads.
         gpu: kind of GPU each worker gets one of ("A10G"), "any", or None for CPU.
         gpus: GPUs of a worker: 1, or a share below 1, so that several cells use one at a time.
+        one_node: whether all workers of a group are on one node; without it they are where there is
+            room, on few nodes rather than many.
         storage: root of the cells' folders; a path all nodes see, or an fsspec address.
         max_attempts: see `Dispatcher`.
         checkpoint_s: least seconds between two checkpoints of a cell: what it may lose.
@@ -67,6 +69,7 @@ class PoolSettings:
     cpus: float = 1
     gpu: str | None = None
     gpus: float = 1.0
+    one_node: bool = False
     storage: str
     max_attempts: int = 3
     checkpoint_s: float = 30.0
@@ -117,6 +120,7 @@ def make_trainer(
             num_workers=settings.workers,
             use_gpu=settings.gpu is not None,
             resources_per_worker=settings.resources(),
+            placement_strategy="STRICT_PACK" if settings.one_node else "PACK",
             accelerator_type=None if settings.gpu in (None, "any") else settings.gpu,
         ),
         run_config=ray.train.RunConfig(**run),

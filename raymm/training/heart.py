@@ -64,12 +64,13 @@ class Heart:
 
     def _beat(self) -> None:
         work = self._work
-        beat = Beat(self._node, os.getpid(), oom_kills=oom_kills())
+        floor_s = self._settings.floor_s
+        beat = Beat(self._node, os.getpid(), limit_s=floor_s, oom_kills=oom_kills())
         if work is not None:
             cell, pulse = work
             used, moved = time.process_time(), self._traffic.bytes()
             still = self._movement.look(pulse, time.monotonic(), used, moved)
-            limit = max(self._settings.floor_s, self._settings.factor * pulse.longest_s)
+            limit = max(floor_s, self._settings.factor * pulse.longest_s)
             beat = replace(beat, cell=cell, count=pulse.count, still_s=still, limit_s=limit)
         call = self._dispatcher.beat.remote(self._incarnation, self._rank, beat)
         hurry = bool(ray.get(call, timeout=ANSWER_TIMEOUT_S))

@@ -18,7 +18,7 @@ class Pulse:
 
     Attributes:
         count: pieces of work done so far: steps of training, batches of validation.
-        longest_s: the longest of them.
+        longest_s: the longest of them, but for the first of a row, which sets up much.
         in_steps: whether the rank is among them. Elsewhere (reading data, the first step with all
             it sets up, a checkpoint, a probe) processor time it uses counts as progress, too.
         hurry: set from outside: the machine will soon go, so keep a checkpoint after each epoch.
@@ -34,7 +34,8 @@ class Pulse:
     def tick(self) -> None:
         """One more piece of work is done."""
         now = time.monotonic()
-        self.longest_s = max(self.longest_s, now - self._last)
+        if self.in_steps:
+            self.longest_s = max(self.longest_s, now - self._last)
         self._last = now
         self.count += 1
         self.in_steps = True

@@ -3,14 +3,15 @@
 A step that waits for another rank takes as long as that rank does, so ranks are judged together: a
 group hangs when none of its ranks that are at work has moved for longer than its limit, and those
 that are the furthest behind are what the others wait for. A process that gives no sign at all (it is
-stopped, or its machine is) hangs by itself.
+stopped, or its machine is) hangs by itself, even if it has not yet said that it has taken up the cell
+its group was dealt.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Set
+from dataclasses import dataclass, replace
 
 BLIND_S = 15.0
 """A watchdog that has not looked for so long was itself stopped, and begins anew."""
@@ -91,32 +92,41 @@ class Watchdog:
         """A group's processes are gone."""
         self._beats.pop(incarnation, None)
 
-    def hung(self) -> dict[str, list[Hung]]:
-        """The processes that hang, by incarnation of their groups; each is named once."""
+    def hung(self, at_work: Set[str]) -> dict[str, list[Hung]]:
+        """The processes that hang, by incarnation of their groups.
+
+        Each is named once, and again after as long if it is still there: the word may be lost.
+
+        Args:
+            at_work: incarnations of the groups that have a cell. Of others nothing is expected.
+        """
         now = self._clock()
         blind, self._looked = now - self._looked > BLIND_S, now
         if blind:
-            self._beats = {
-                name: {rank: (now, beat) for rank, (_, beat) in beats.items()}
-                for name, beats in self._beats.items()
-            }
+            self._beats = {name: _afresh(beats, now) for name, beats in self._beats.items()}
             return {}
-        found = {name: _hung(beats, now) for name, beats in self._beats.items()}
+        found = {name: _hung(self._beats.get(name, {}), now) for name in at_work}
         found = {name: hung for name, hung in found.items() if hung}
         for name in found:
-            self.forget(name)
+            self._beats[name] = _afresh(self._beats[name], now)
         return found
+
+
+def _afresh(beats: dict[int, tuple[float, Beat]], now: float) -> dict[int, tuple[float, Beat]]:
+    """As if all had just given a sign of life, and moved."""
+    return {rank: (now, replace(beat, still_s=0.0)) for rank, (_, beat) in beats.items()}
 
 
 def _hung(beats: dict[int, tuple[float, Beat]], now: float) -> list[Hung]:
     """Those of one group that hang."""
-    busy = {rank: (now - at, beat) for rank, (at, beat) in beats.items() if beat.cell}
-    silent = {r: (s, beat) for r, (s, beat) in busy.items() if s > beat.limit_s}
+    heard = {rank: (now - at, beat) for rank, (at, beat) in beats.items()}
+    silent = {r: (s, beat) for r, (s, beat) in heard.items() if s > beat.limit_s}
     if silent:
         return [
             Hung(beat.node, beat.pid, f"rank {rank} has given no sign of life for {s:.0f} s")
             for rank, (s, beat) in silent.items()
         ]
+    busy = {rank: (s, beat) for rank, (s, beat) in heard.items() if beat.cell}
     if not busy or any(s + beat.still_s <= beat.limit_s for s, beat in busy.values()):
         return []
     behind = min(beat.count for _, beat in busy.values())

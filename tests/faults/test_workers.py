@@ -16,7 +16,7 @@ from raymm.training.pool import PoolSettings, WorkerPool
 from raymm.training.watchdog import WatchSettings
 from tests.faults import cells
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 WATCH = WatchSettings(floor_s=4.0, factor=10.0, beat_s=0.5)
 Deed = Mapping[str, Any]
@@ -53,7 +53,7 @@ def heard(pool: WorkerPool, key: str) -> tuple[Outcome, list[int]]:
 def test_one_worker_killed_stopped_deadlocked_slow_and_without_memory(tmp_path: Path) -> None:
     deeds = {
         "killed": {"what": "killed", "epoch": 2},
-        "stopped": {"what": "stopped", "epoch": 3},
+        "stopped": {"what": "stopped", "epoch": 3},  # often before its first sign of life
         "deadlocked": {"what": "deadlocked", "epoch": 1},
         "slow": {"what": "slow", "epoch": 2},
         "memory": {"what": "memory", "epoch": 2},

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -22,6 +21,7 @@ from raymm.losses.build import build_loss
 from raymm.models.base import FusionModel
 from raymm.models.build import build_model
 from tests.models.batches import SPECS, random_presence
+from tests.ranks import on_ranks
 
 MODELS: tuple[ModelName, ...] = (*SMDF_MODELS, "cbmf")
 SAMPLES, MODALITIES = 8, 3
@@ -84,11 +84,8 @@ def counted(name: str, calls: list[str]) -> Callable[..., Any]:
     return call
 
 
-def worker(rank: int, ranks: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous-{ranks}", rank=rank, world_size=ranks
-    )
+def worker(rank: int, folder: Path) -> None:
+    ranks = dist.get_world_size()
     calls: list[str] = []
     for collective in COLLECTIVES:
         setattr(dist, collective, counted(collective, calls))
@@ -105,13 +102,12 @@ def worker(rank: int, ranks: int, folder: str) -> None:
             assert parameter.grad is not None
             found[f"{name}|{key}"] = parameter.grad
     if rank == 0:
-        torch.save(found, f"{folder}/found-{ranks}.pt")
-    dist.destroy_process_group()
+        torch.save(found, folder / f"found-{ranks}.pt")
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_ranks_do_not_change_loss_or_gradient(ranks: int, tmp_path: Path) -> None:
-    mp.spawn(worker, args=(ranks, str(tmp_path)), nprocs=ranks)  # type: ignore[no-untyped-call]
+    on_ranks(worker, ranks, tmp_path)
     found = torch.load(tmp_path / f"found-{ranks}.pt", weights_only=True)
     for name in MODELS:
         step = Step(name)

@@ -101,18 +101,31 @@ def statuses(uri: str, kinds: Sequence[str] = ("cell",)) -> dict[str, str]:
     return {name: run.info.status for name, run in zip(names, all_runs, strict=True)}
 
 
+def interrupt(driver: int) -> None:
+    """Ctrl-C in a terminal: all processes of the group hear of it."""
+    os.killpg(driver, signal.SIGINT)
+
+
+def job_stop(driver: int) -> None:
+    """`ray job stop`."""
+    os.kill(driver, signal.SIGTERM)
+
+
 @pytest.mark.ray
-def test_the_whole_command_is_interrupted_taken_up_and_done(tmp_path: Path) -> None:
-    """As a user runs it: Ctrl-C in the terminal after the first cell, then, taken up, `ray job
-    stop` after the second; the same command again does the rest.
-    """
+@pytest.mark.parametrize(
+    "stops", [[interrupt], pytest.param([interrupt, job_stop], marks=pytest.mark.slow)]
+)
+def test_the_whole_command_is_interrupted_taken_up_and_done(
+    stops: Sequence[Callable[[int], None]], tmp_path: Path
+) -> None:
+    """As a user runs it: stopped after a cell, once or twice; the same command again does the rest."""
     script = str(ROOT / "sweeps/sparsity_grid.py")
     arguments = "--models mca --sparsities 0 0.4 0.8 --seeds 0 --epochs 6 --max-concurrent 1"
     command = [sys.executable, script, *arguments.split(), "--name", "whole"]
     environment = {**os.environ, "COLUMNS": "80"}
     uri = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
 
-    def stopped_after(line_start: str, stop: Callable[[int], None]) -> None:
+    def stopped(stop: Callable[[int], None], left: int) -> None:
         said = []
         with subprocess.Popen(
             command, cwd=tmp_path, env=environment, text=True, start_new_session=True,
@@ -121,7 +134,7 @@ def test_the_whole_command_is_interrupted_taken_up_and_done(tmp_path: Path) -> N
             assert driver.stdout is not None
             for line in driver.stdout:
                 said.append(line)
-                if line.startswith(line_start):
+                if line.startswith(f"[1/{left}]"):
                     stop(driver.pid)
         assert driver.returncode == 130, "".join(said)
         goes_on = "Interrupted. The same command goes on: python sweeps/sparsity_grid"
@@ -130,14 +143,14 @@ def test_the_whole_command_is_interrupted_taken_up_and_done(tmp_path: Path) -> N
         found = statuses(uri, kinds=("cell", "sweep", "driver"))
         assert "FINISHED" in found.values() and "RUNNING" not in found.values()
 
-    stopped_after("[1/3]", lambda driver: os.killpg(driver, signal.SIGINT))
-    stopped_after("[1/2]", lambda driver: os.kill(driver, signal.SIGTERM))
+    for number, stop in enumerate(stops):
+        stopped(stop, left=3 - number)
 
     last = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert last.returncode == 0, last.stdout + last.stderr
     assert last.stderr == ""
     assert "\x1b" not in last.stdout
-    assert "[1/1]" in last.stdout
+    assert f"[1/{3 - len(stops)}]" in last.stdout
     assert set(statuses(uri).values()) == {"FINISHED"}
     for run in runs(uri, "cell"):
         assert [step for step, _ in points(uri, run)] == [1, 2, 3, 4, 5, 6]

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from raymm.config import (
     GRID_MODELS,
@@ -29,6 +27,7 @@ from raymm.training.loop import train_cell
 from raymm.training.sizes import OF_THE_MACHINE
 from raymm.training.state import EpochReport
 from raymm.training.worker import ProcessState
+from tests.ranks import on_ranks
 
 CPU = torch.device("cpu")
 CELL = CellConfig(
@@ -251,24 +250,19 @@ def test_mixed_precision_trains_much_as_full_precision_does(
     assert curves[1] == pytest.approx(curves[0], rel=0.02)
 
 
-def rank_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
-    )
-    metrics, reports = run(CELL, small_digits(), Path(folder) / "cell")
+def rank_of_two(rank: int, folder: Path) -> None:
+    metrics, reports = run(CELL, small_digits(), folder / "cell")
     if rank == 0:
         found = {"metrics": metrics, "curve": curve(reports)}
-        Path(folder, "found.json").write_text(json.dumps(found))
+        (folder / "found.json").write_text(json.dumps(found))
     else:
         assert metrics == {} and reports == []
-    dist.destroy_process_group()
 
 
 def test_two_ranks_train_as_one_does(
     calm: tuple[dict[str, float], list[EpochReport]], tmp_path: Path
 ) -> None:
-    mp.spawn(rank_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    on_ranks(rank_of_two, 2, tmp_path)
     found = json.loads((tmp_path / "found.json").read_text())
     for ours, theirs in zip(found["curve"], curve(calm[1]), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -25,6 +23,7 @@ from raymm.training.learner import Learner
 from raymm.training.microbatch import backward_in_parts, split_batch
 from tests.losses.test_world_size import SPECS, share_of
 from tests.models.batches import random_batch, random_presence
+from tests.ranks import on_ranks
 
 MODALITIES = 3
 MODELS: tuple[ModelName, ...] = tuple(name for name in MODEL_NAMES if name != "convirt")
@@ -156,11 +155,7 @@ def test_encoders_that_are_trained_get_the_gradient_of_the_whole_step() -> None:
         assert float(apart) < 1e-3, f"{name}: {float(apart)}"
 
 
-def rank_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
-    )
+def rank_of_two(rank: int, _folder: Path) -> None:
     share = share_of(rank, 2)  # rank 1 has nobody with the second modality
     for name in MODELS:
         whole = learner(name)
@@ -173,8 +168,7 @@ def rank_of_two(rank: int, folder: str) -> None:
             found = backward_in_parts(cut, share, parts)
             torch.testing.assert_close(found, loss.detach(), atol=1e-6, rtol=1e-6)
             assert_same(gradients(cut), wanted)
-    dist.destroy_process_group()
 
 
 def test_two_ranks_in_parts_have_the_gradient_of_two_ranks(tmp_path: Path) -> None:
-    mp.spawn(rank_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    on_ranks(rank_of_two, 2, tmp_path)

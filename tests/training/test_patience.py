@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from raymm.data.dataset import Dataset
+from tests.ranks import on_ranks
 from tests.training.test_loop import curve, run, small_digits, with_training
 
 STANDSTILL = {"learning_rate": 1e-30, "epochs": 20, "batch_size": 512}
@@ -59,17 +57,12 @@ def test_a_resumed_training_is_as_patient_as_an_uninterrupted_one(
     assert resumed == pytest.approx(calm, abs=1e-6)
 
 
-def rank_of_two(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
-    )
-    _, reports = run(with_training(**STANDSTILL, patience=2), small_digits(), Path(folder) / "cell")
-    (Path(folder) / f"epochs-{rank}").write_text(str(len(reports)))
-    dist.destroy_process_group()
+def rank_of_two(rank: int, folder: Path) -> None:
+    _, reports = run(with_training(**STANDSTILL, patience=2), small_digits(), folder / "cell")
+    (folder / f"epochs-{rank}").write_text(str(len(reports)))
 
 
 def test_ranks_stop_together(tmp_path: Path) -> None:
-    mp.spawn(rank_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    on_ranks(rank_of_two, 2, tmp_path)
     assert (tmp_path / "epochs-0").read_text() == "3"
     assert (tmp_path / "epochs-1").read_text() == "0"

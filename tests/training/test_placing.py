@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from raymm.errors import ConfigError
-from raymm.training.placing import check_gpu_share, workers_that_fit
+from raymm.training.placing import Room, check_gpu_share, room_for, workers_that_fit
 from raymm.training.pool import PoolSettings
 from raymm.training.scratch import scratch_folder
 
@@ -27,6 +27,39 @@ def test_shares_of_a_gpu_are_each_of_one_gpu(gpus: int, share: float, workers: i
 
 def test_cpus_may_be_shared_in_tenths() -> None:
     assert workers_that_fit([{"CPU": 1.0}, {"CPU": 0.3}], {"CPU": 0.1}) == 13
+
+
+CPU = {"CPU": 1.0}
+
+
+def nodes(*cpus: int) -> list[dict[str, float]]:
+    return [{"CPU": float(each)} for each in cpus]
+
+
+@pytest.mark.parametrize(
+    ("workers", "have", "groups", "one_node"),
+    [
+        (1, (2, 2), 4, False),  # one worker is on one node anyway
+        (2, (2, 2), 2, True),
+        (2, (3, 3), 2, True),  # three would fit if one were on two nodes
+        (4, (4, 1, 1, 1, 1), 1, True),  # half of what fits
+        (2, (2, 1, 1, 1, 1), 3, False),  # a third: the single ones would stand idle
+        (2, (1, 1), 1, False),  # nowhere else
+        (4, (2, 1), 0, False),
+    ],
+)
+def test_workers_of_a_group_are_on_one_node_where_that_leaves_not_most_nodes_idle(
+    workers: int, have: tuple[int, ...], groups: int, one_node: bool
+) -> None:
+    assert room_for(workers, nodes(*have), CPU) == Room(groups, one_node)
+
+
+def test_larger_nodes_that_may_come_are_asked_for() -> None:
+    """Eight single GPUs and four machines with four of them, as in cluster/aws.yaml."""
+    one, four = {"CPU": 8.0, "GPU": 1.0}, {"CPU": 48.0, "GPU": 4.0}
+    needs = {"CPU": 1.0, "GPU": 1.0}
+    assert room_for(4, nodes(0), needs, [(one, 8), (four, 4)]) == Room(4, True)
+    assert room_for(4, nodes(0), needs, [(one, 8)]) == Room(2, False)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import pytest
 
@@ -18,12 +18,14 @@ class Clock:
         return self.now
 
 
-def waited(clock: Clock, dog: Watchdog, seconds: float) -> dict[str, list[str]]:
+def waited(
+    clock: Clock, dog: Watchdog, seconds: float, at_work: Set[str] = frozenset("x")
+) -> dict[str, list[str]]:
     """Look every second; what hangs at the end, as "pid: reason"."""
     found: dict[str, list[Hung]] = {}
     for _ in range(int(seconds)):
         clock.now += 1
-        found |= dog.hung()
+        found |= dog.hung(at_work)
     return {name: [f"{h.pid}: {h.reason}" for h in hung] for name, hung in found.items()}
 
 
@@ -40,7 +42,10 @@ def test_a_process_without_a_sign_of_life_hangs_whatever_the_others_do() -> None
         assert waited(clock, dog, 3) == {}
     dog.beat("x", 0, beat(0, 8))
     assert waited(clock, dog, 3) == {"x": ["1: rank 1 has given no sign of life for 11 s"]}
+    dog.beat("x", 0, beat(0, 8))
     assert waited(clock, dog, 9) == {}  # said once
+    dog.beat("x", 0, beat(0, 8))
+    assert list(waited(clock, dog, 2)) == ["x"]  # but again if it is still there
 
 
 def test_of_ranks_that_all_stand_still_those_behind_hang() -> None:
@@ -68,7 +73,15 @@ def test_a_group_that_waits_for_a_cell_may_wait_for_ever() -> None:
     clock = Clock()
     dog = Watchdog(clock)
     dog.beat("x", 0, Beat("node", 1))
-    assert waited(clock, dog, 1000) == {}
+    assert waited(clock, dog, 1000, at_work=frozenset()) == {}
+
+
+def test_a_process_that_stopped_before_it_named_its_cell_hangs_too() -> None:
+    clock = Clock()
+    dog = Watchdog(clock)
+    dog.beat("x", 0, Beat("node", 1, limit_s=10.0))
+    assert waited(clock, dog, 10) == {}
+    assert list(waited(clock, dog, 1)) == ["x"]
 
 
 def test_a_watchdog_that_was_stopped_itself_blames_nobody() -> None:
@@ -76,7 +89,7 @@ def test_a_watchdog_that_was_stopped_itself_blames_nobody() -> None:
     dog = Watchdog(clock)
     dog.beat("x", 0, beat(1, 7))
     clock.now += BLIND_S + 100
-    assert dog.hung() == {}
+    assert dog.hung({"x"}) == {}
     dog.beat("x", 0, beat(1, 9))
     assert waited(clock, dog, 5) == {}
 
@@ -128,7 +141,7 @@ def test_the_longest_step_is_measured_and_what_lies_between_epochs_is_not(
     pulse = Pulse()
     for _epoch in range(2):
         with pulse.steps():
-            for seconds in (1.0, 3.0, 2.0):
+            for seconds in (9.0, 3.0, 2.0):  # the first sets up much
                 clock.now += seconds
                 pulse.tick()
         assert not pulse.in_steps

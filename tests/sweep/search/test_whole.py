@@ -22,6 +22,7 @@ SCRIPT = str(ROOT / "sweeps/temperature_lr.py")
 ARGUMENTS = "--models mca --sparsities 0.6 --trials 3 --epochs 2 --name s"
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_killed_search_goes_on_and_feeds_a_grid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
