@@ -12,13 +12,11 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from raymm.data.problems import some
 from raymm.data.sources.pairs.load import LayoutName
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.sweep.operations import named_encoder
 
 SplitName = Literal["train", "validation", "test"]
-SHOWN = 5
 
 
 def embed(
@@ -84,12 +82,7 @@ def embed(
     for outcome in done.record.modalities:
         source = outcome.source
         text = f"{source.modality}: {source.encoder}, weights {source.weights[:12]}"
-        if outcome.truncated:
-            text += f"; {outcome.truncated:,} texts were longer than it takes, and were cut"
-        if outcome.unreadable:
-            listed = some(outcome.unreadable, SHOWN)
-            text += f"; {len(outcome.unreadable):,} images do not decode and are left out: {listed}"
-        console.print(text, highlight=False)
+        console.print("; ".join([text, *outcome.remarks()]), highlight=False)
     console.print(
         f"Embedded {pairs.name} to {out}: {len(pairs.ids):,} samples; {done.computed:,} different "
         f"items computed, {done.kept:,} were there already",
@@ -99,7 +92,7 @@ def embed(
 
 
 def _of_splits(pairs: Pairs, splits: tuple[SplitName, ...], console: Console) -> Pairs:
-    """The samples of the official splits that are asked for; a warning if a test split is among all.
+    """The samples of the official splits that are asked for; a warning if one is held out.
 
     Raises:
         DataError: the set has no such split.
@@ -109,12 +102,13 @@ def _of_splits(pairs: Pairs, splits: tuple[SplitName, ...], console: Console) ->
             pairs.split(name)  # refuses one that is not there
         assert pairs.splits is not None
         return pairs.chosen(np.isin(pairs.splits, splits))
-    count = 0 if pairs.splits is None else int((pairs.splits == "test").sum())
+    held_out = pairs.held_out()
+    count = len(pairs.split(held_out).ids) if held_out else 0
     if 0 < count < len(pairs.ids):
         console.print(
-            f"[yellow]warning[/yellow] {pairs.name} has an official test split of {count:,} samples, "
-            "which is embedded with the others: a sweep over them divides them by sample id, and "
-            "trains on some of it. If `raymm evaluate` is to score on it, embed with --splits train",
+            f"[yellow]warning[/yellow] {pairs.name} has an official {held_out} split of {count:,} "
+            "samples, which is embedded with the others: a sweep over them divides them by sample id, "
+            "and trains on some of it. If `raymm evaluate` is to score on it, embed with --splits train",
             highlight=False,
         )
     return pairs

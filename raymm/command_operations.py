@@ -51,7 +51,7 @@ def run_operations(settings: OperationSettings, command: str, console: Console) 
             tokens=True,
             address=settings.address,
         )
-    sweeps = prepared(settings, place)
+    sweeps = prepared(settings, place, console)
     for sweep in sweeps:
         print_plan(sweep, console)
     if settings.plan:
@@ -80,7 +80,7 @@ def embedded_at(settings: OperationSettings) -> str:
     return joined(settings.cache, f"{name}-tokens")
 
 
-def prepared(settings: OperationSettings, place: str) -> list[Sweep]:
+def prepared(settings: OperationSettings, place: str, console: Console) -> list[Sweep]:
     """The sweeps that are asked for: over the embeddings in `place`, and ConVIRT's over raw pairs.
 
     Raises:
@@ -93,12 +93,12 @@ def prepared(settings: OperationSettings, place: str) -> list[Sweep]:
         name = settings.name and f"{settings.name}-convirt"
         own = {"models": ("convirt",), "operations": OperationSettings.operations, "name": name}
         convirt = ConvirtSettings(**{**asdict(settings), **own})
-        sweeps.append(prepare_sweep(convirt, raw_pairs(settings)))
+        sweeps.append(prepare_sweep(convirt, raw_pairs(settings, console)))
     return sweeps
 
 
-def raw_pairs(settings: OperationSettings) -> Dataset:
-    """The pairs as pixels and token ids, for encoders that are trained.
+def raw_pairs(settings: OperationSettings, console: Console) -> Dataset:
+    """The pairs as pixels and token ids, for encoders that are trained; tells what was odd.
 
     Raises:
         ConfigError: the data set holds embeddings, or an encoder does not fit it.
@@ -118,7 +118,11 @@ def raw_pairs(settings: OperationSettings) -> Dataset:
     loaded = [(modality, load_encoder(name, device="cpu")) for modality, name in named]
     chosen = dict(assigned(pairs, loaded).values())
     label = settings.label or (pairs.labels[0].name if pairs.labels else None)
-    return raw_dataset(pairs, chosen, label=label)
+
+    def tell(remark: str) -> None:
+        console.print(f"[yellow]warning[/yellow] ConVIRT, {remark}", highlight=False)
+
+    return raw_dataset(pairs, chosen, label=label, tell=tell)
 
 
 def conclude(

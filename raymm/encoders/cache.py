@@ -11,6 +11,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -24,6 +25,7 @@ from raymm.encoders.load import load_encoder
 from raymm.encoders.record import Record
 from raymm.encoders.work import Work, assigned, divided
 from raymm.errors import ConfigError, DataError, RaymmError
+from raymm.storage.folders import Fetched, fetched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,8 @@ def embed(
     """Embed pairs into a packed data set, over Ray.
 
     Args:
-        pairs: any set of pairs; files must be where the cluster's machines see them.
+        pairs: any set of pairs; files must be where the cluster's machines see them, or at an address,
+            of which each machine makes a copy.
         encoders: (modality, name of an encoder); a modality of "" stands for all that it can encode.
         to: folder that all machines see, or an address such as s3://bucket/folder.
         settings: how the work is spread.
@@ -101,8 +104,13 @@ def embed(
     left = sum(_items(missing) for _, missing in todo)
     with connect() if todo else nullcontext():
         for work, missing in todo:
-            _compute(work, missing, chosen, progress)
+            _compute(pairs, work, missing, chosen, progress)
     return Embedded(assemble(pairs, works, to), computed=left, kept=total - left)
+
+
+def _origin(pairs: Pairs) -> tuple[str, Path] | None:
+    """Address of the pairs, and where this machine has its copy; None if they are of this machine."""
+    return None if pairs.copy is None else (pairs.copy.address, pairs.copy.path)
 
 
 def _items(blocks: Mapping[int, slice]) -> int:
@@ -115,7 +123,11 @@ def _on_driver(name: str, settings: EmbedSettings) -> Encoder:
 
 
 def _compute(
-    work: Work, missing: Mapping[int, slice], settings: EmbedSettings, progress: Progress
+    pairs: Pairs,
+    work: Work,
+    missing: Mapping[int, slice],
+    settings: EmbedSettings,
+    progress: Progress,
 ) -> None:
     """Compute the blocks that are missing."""
     total = len(work.firsts)
@@ -127,7 +139,7 @@ def _compute(
         encoded = blocks.map_batches(
             EncodeBlocks,
             fn_constructor_args=(work.source.encoder, settings.pooling, work.source.weights,
-                                 work.folder.address, settings.tokens),
+                                 work.folder.address, settings.tokens, _origin(pairs)),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=_workers(settings, len(rows))),
             **_resources(settings),
@@ -182,11 +194,30 @@ def _amount(resource: str) -> float:
 class EncodeBlocks:
     """A worker: holds an encoder, and writes the blocks it is given."""
 
-    def __init__(self, name: str, pooling: str, weights: str, folder: str, tokens: bool) -> None:
-        """Note what is to be done; the encoder is loaded with the first block."""
+    def __init__(
+        self,
+        name: str,
+        pooling: str,
+        weights: str,
+        folder: str,
+        tokens: bool,
+        origin: tuple[str, Path] | None,
+    ) -> None:
+        """Note what is to be done; the encoder is loaded with the first block.
+
+        Args:
+            name: of the encoder.
+            pooling: of the encoder.
+            weights: their checksum.
+            folder: of the blocks.
+            tokens: token sequences instead of pooled vectors.
+            origin: address that images were copied from, and where the driver has its copy.
+        """
         self._name, self._pooling, self._weights = name, pooling, weights
         self._folder, self._tokens = BlockFolder(folder), tokens
         self._encoder: Encoder | None = None
+        self._origin = origin
+        self._copy: Fetched | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Encode the block of a batch and write it.
@@ -194,14 +225,26 @@ class EncodeBlocks:
         Returns:
             How many items it has, and what was wrong: Ray tells only the text of what is raised.
         """
-        items: list[Item] = [item for block in batch["items"] for item in block]
         try:
+            items = [self._here(item) for block in batch["items"] for item in block]
             encoder = self._encoder = self._encoder or self._loaded()
             block = compute(encoder, items, tokens=self._tokens)
             self._folder.write(int(batch["number"][0]), block)
         except RaymmError as error:
             return {"items": [0], "mistake": [str(error)]}
         return {"items": [len(items)], "mistake": [""]}
+
+    def _here(self, item: Item) -> Item:
+        """The item as this machine has it.
+
+        Raises:
+            StorageError: the copy cannot be made.
+        """
+        if self._origin is None or not isinstance(item, Path):
+            return item
+        address, driver = self._origin
+        self._copy = self._copy or fetched(address)
+        return self._copy.path / item.relative_to(driver)
 
     def _loaded(self) -> Encoder:
         encoder = load_encoder(self._name, pooling=self._pooling)

@@ -26,6 +26,8 @@ from raymm.encoders.pixels import Normalise, normalise_of, processed
 from raymm.encoders.pooling import Pooled, Pooling, map_tokens, mean_of, sentence_pooling
 from raymm.encoders.texts import most_tokens, tokenise
 from raymm.errors import ConfigError, DataError
+from raymm.storage.address import is_remote
+from raymm.storage.folders import fetched
 
 
 class TransformersModule(EncoderModule):
@@ -81,7 +83,8 @@ def load_transformers(name: str, pooling: Pooling = "auto") -> FrozenEncoder:
     """Load a model of transformers.
 
     Args:
-        name: folder that `save_pretrained` wrote, or id of a model on the hub.
+        name: folder that `save_pretrained` wrote, here or at an address such as s3://, or id of a model
+            on the hub.
         pooling: see the top of this file.
 
     Raises:
@@ -95,8 +98,9 @@ def load_transformers(name: str, pooling: Pooling = "auto") -> FrozenEncoder:
             f"The encoder '{name}' needs transformers. Install it with `pip install "
             "'raymm[encoders]'`."
         ) from error
+    copy = fetched(name) if is_remote(name) else None
     with _quiet(transformers):
-        folder = _folder(name)
+        folder = _folder(name) if copy is None else copy.path
         model, missing = _model(name, folder, transformers)
         text, model = _domain(name, model)
         prepare = _prepare(name, folder, text, transformers)

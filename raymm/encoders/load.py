@@ -15,8 +15,9 @@ def load_encoder(name: str, *, pooling: str = "auto", device: str | None = None)
     """Load a frozen encoder.
 
     Args:
-        name: "minilm", "paraphrase-minilm-l3", "efficientnet-lite0", a local folder that
-            `save_pretrained` wrote, or the id of a model on the Hugging Face hub.
+        name: "minilm", "paraphrase-minilm-l3", "efficientnet-lite0", a folder that
+            `save_pretrained` wrote (or its address, such as s3://), or the id of a model on the
+            Hugging Face hub.
         pooling: "auto" (the model's own, see `raymm.encoders.huggingface`), "mean", "cls" or
             "pooler".
         device: "cpu", "cuda", ...; None is a GPU where there is one.

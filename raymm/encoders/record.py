@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from raymm.config import from_dict
+from raymm.data.problems import some
 from raymm.errors import ConfigError, DataError
 
 RECORD = "embeddings.json"
@@ -57,6 +59,10 @@ class Outcome:
     source: Source
     truncated: int = 0
     unreadable: tuple[str, ...] = ()
+
+    def remarks(self) -> list[str]:
+        """What was odd, in words."""
+        return remarks(self.truncated, self.unreadable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,3 +135,19 @@ def check_same(record: Record, wanted: tuple[Source, ...], where: str) -> None:
 def _settings(source: Source) -> str:
     kind = "token sequences" if source.tokens else "pooled vectors"
     return f"{kind} of '{source.items}', {source.preprocessing}"
+
+
+def remarks(truncated: int, unreadable: Sequence[str]) -> list[str]:
+    """What was odd of a modality that was encoded, in words; nothing where nothing was.
+
+    Args:
+        truncated: different texts that were cut to what the encoder takes.
+        unreadable: samples whose image does not decode.
+    """
+    said = []
+    if truncated:
+        said.append(f"{truncated:,} texts were longer than it takes, and were cut")
+    if unreadable:
+        listed = some(unreadable)
+        said.append(f"{len(unreadable):,} images do not decode and are left out: {listed}")
+    return said

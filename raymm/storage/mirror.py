@@ -17,6 +17,7 @@ from typing import Any
 from raymm.errors import StorageError
 from raymm.storage.address import is_remote, last_part, open_address, without_credentials
 from raymm.storage.cache import cache_folder
+from raymm.storage.folders import entries
 
 OF_THIS_MACHINE = (".", "unsent-", "studies.")
 """Begins of names that are not uploaded: half files, what a driver has not sent, open databases."""
@@ -110,17 +111,10 @@ def names_in(address: str) -> list[str]:
 
 def _listed(system: Any, root: str) -> dict[str, str]:
     """Files below a folder, by their path in it; what each says changes with its content."""
-    try:
-        found: Mapping[str, Mapping[str, Any]] = system.find(root, detail=True)
-    except FileNotFoundError:
-        return {}
-    versions = ("ETag", "LastModified", "mtime", "created")
     return {
-        path[len(root) :].lstrip("/"): " ".join(
-            str(info[key]) for key in ("size", *versions) if info.get(key) is not None
-        )
-        for path, info in found.items()
-        if not path[len(root) :].lstrip("/").startswith(OF_THIS_MACHINE)
+        name: f"{entry.size} {entry.version}".rstrip()
+        for name, entry in entries(system, root).items()
+        if not name.startswith(OF_THIS_MACHINE)
     }
 
 

@@ -17,14 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from raymm.data.batch import Batch
+from raymm.data.batch import Batch, Block
 from raymm.data.sources.pairs.pairs import Pairs
-from raymm.errors import ConfigError
 from raymm.models.base import FusionModel
 from raymm.tasks.classifier import Classified, ClassifierSettings, train_classifier
 from raymm.tasks.model import TaskModel, only
-from raymm.tasks.paper import TABLE_V, TABLE_VI, Columns
-from raymm.tasks.parts import Parts, only_label, parts
+from raymm.tasks.paper import TABLE_V, TABLE_VI, Columns, provenance
+from raymm.tasks.parts import Parts, label_of, parts
 from raymm.tasks.result import TaskResult, TaskTable, compared
 from raymm.tasks.rows import pooled
 from raymm.training.saved import SavedModel
@@ -75,6 +74,8 @@ def fine_tuning(
 ) -> TaskResult:
     """Projection, Deep Fusion Encoder and classifier trained together; the encoder stays frozen.
 
+    The encoder of a model that has trained it, as ConVIRT does, stays as the model has it.
+
     Args:
         model: with an image encoder.
         pairs: images with a label of classes.
@@ -82,25 +83,23 @@ def fine_tuning(
 
     Raises:
         DataError: a part has no labelled image.
-        ConfigError: the model or the set has no images, or it runs its encoders in the step.
+        ConfigError: the model or the set has no images.
     """
     chosen = settings or ClassifierSettings()
-    if model.saved.card.config.model.encoders:
-        raise ConfigError(
-            "Fine-tuning works on the cached vectors of frozen encoders, and this model runs its "
-            "encoders in the step. Train it on embeddings (`raymm embed`)."
-        )
     item, (modality, *_) = only(pairs, "image").name, model.modalities("image")
     vectors = model.vectors(pairs, item, modality)
     images = _images(pairs, vectors.ids)
-    split = model.saved.split_of(vectors)
     torch.manual_seed(chosen.seed)
     module = FineTuned(model.saved, modality, len(images.classes))
+    if model.runs_encoders:
+        batches = own_batches(model, pairs, item, modality)
+    else:
+        batches = model.saved.split_of(vectors).batch
     positions = {name: getattr(images.parts, name) for name in images.labels}
     with model.track(f"fine-tuning {model.name}", chosen.epochs) as advance:
         found = train_classifier(
             module,
-            lambda part, rows: split.batch(positions[part][rows]),
+            lambda part, rows: batches(positions[part][rows]),
             images.labels,
             chosen,
             advance,
@@ -109,6 +108,23 @@ def fine_tuning(
     linear = _linear(model, alone, pooled(vectors.modalities[0]), images, chosen)
     both = {model.name: found, alone: linear}
     return _result("fine-tune", pairs.name, model.name, both, images, ("VI", TABLE_VI))
+
+
+def own_batches(
+    model: TaskModel, pairs: Pairs, item: str, modality: str
+) -> Callable[[Codes], Batch]:
+    """Batches of what a model's own encoder makes of images, which is computed once."""
+    _, features = model.own_features(pairs, item, modality)
+    names = model.saved.card.names
+    index = names.index(modality)
+
+    def batch(rows: Codes) -> Batch:
+        presence = np.zeros((len(rows), len(names)), dtype=np.bool_)
+        presence[:, index] = True
+        samples = torch.arange(len(rows))
+        return Batch(presence, (Block(index, samples, torch.from_numpy(features[rows])),))
+
+    return batch
 
 
 def _linear(
@@ -127,6 +143,14 @@ def _linear(
         return train_classifier(module, _rows(by_part), images.labels, settings, advance)
 
 
+class _Given(nn.Module):
+    """In place of encoders that have run: a block holds what they made."""
+
+    def forward(self, block: Block) -> Tensor:
+        """(n, w) vectors of a block."""
+        return block.values
+
+
 class FineTuned(nn.Module):
     """A model's embedding of one modality with a linear classifier on it."""
 
@@ -141,6 +165,8 @@ class FineTuned(nn.Module):
         super().__init__()
         self.index = saved.card.names.index(modality)
         self.model: FusionModel = copy.deepcopy(saved.model).requires_grad_(True)
+        if saved.card.config.model.encoders:
+            self.model.encoders = _Given()
         self.classify = nn.Linear(saved.card.config.model.width, classes)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -149,19 +175,10 @@ class FineTuned(nn.Module):
         return logits
 
 
-PAPER_DATA = {"linear": "CIFAR-100", "fine-tune": "Tiny ImageNet"}
-
-
-def dataset_is(name: str, other: str) -> bool:
-    """Whether two names of data sets differ only in how they are written."""
-    plain = ["".join(c for c in each.lower() if c.isalnum()) for each in (name, other)]
-    return plain[0].startswith(plain[1])
-
-
 def _images(pairs: Pairs, ids: NDArray[np.str_]) -> _Images:
     """Parts and classes of the images that were read."""
     readable = pairs.chosen(np.isin(pairs.ids, ids))
-    label = only_label(readable, "classification")
+    label = label_of(readable, "classification")
     cut = parts(readable, label)
     codes = np.asarray(label.values, dtype=np.int64)
     labels = {name: codes[getattr(cut, name)] for name in ("train", "validation", "test")}
@@ -202,8 +219,7 @@ def _result(
     sizes = ", ".join(f"{name} {len(codes):,}" for name, codes in images.labels.items())
     notes = [
         f"{len(images.classes)} classes; {sizes} ({images.parts.how}). Epochs: validation part.",
-        f"The paper's figures are of {PAPER_DATA[task]}, with ViT, trained on COCO Captions"
-        f"{'' if dataset_is(dataset, PAPER_DATA[task]) else ': not comparable with these'}.",
+        provenance(task, dataset),
     ]
     table = TaskTable(prefix, title, compared(rows, ours, columns))
     return TaskResult(task, dataset, metrics, (table,), tuple(notes), curves)

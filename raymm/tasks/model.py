@@ -6,12 +6,13 @@ Shapes: n items, d components of the model's embeddings, w of an encoder's vecto
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from raymm.data.dataset import Dataset, Modality
@@ -20,7 +21,10 @@ from raymm.data.sources.pairs.pairs import Domain, Items, Pairs
 from raymm.encoders.base import Encoder
 from raymm.encoders.embed import embed_pairs
 from raymm.encoders.raw import raw_dataset
+from raymm.encoders.record import RECORD, read_record
 from raymm.errors import ConfigError, DataError
+from raymm.models.cbmf import CBMF
+from raymm.models.convirt import ConVIRT
 from raymm.storage.address import joined
 from raymm.tasks.rows import pooled
 from raymm.training.saved import SavedModel
@@ -37,6 +41,10 @@ def untracked(title: str, total: int) -> AbstractContextManager[Callable[[int], 
     return nullcontext(lambda done: None)
 
 
+def untold(remark: str) -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True)
 class TaskModel:
     """A trained model and the encoders whose vectors it was trained on.
@@ -50,6 +58,7 @@ class TaskModel:
         cache: folder of encoders' vectors, so that each is computed once.
         name: for tables, as "CBMF-add".
         track: shows progress.
+        tell: is told what was odd of a set: texts that were cut, images that do not decode.
     """
 
     saved: SavedModel
@@ -57,6 +66,7 @@ class TaskModel:
     cache: str
     name: str
     track: Track = field(default=untracked)
+    tell: Callable[[str], None] = field(default=untold)
 
     def modalities(self, domain: Domain) -> tuple[str, ...]:
         """The model's modalities of a domain, "text" or "image".
@@ -81,7 +91,13 @@ class TaskModel:
             modality: the model's, which names the encoder and whether tokens are wanted.
         """
         found = item_vectors(
-            pairs, item, self.encoders[modality], self.cache, self._tokens(modality), self.track
+            pairs,
+            item,
+            self.encoders[modality],
+            self.cache,
+            self._tokens(modality),
+            self.track,
+            self.tell,
         )
         (seen,) = found.modalities
         return replace(found, modalities=(replace(seen, name=modality),))
@@ -131,9 +147,40 @@ class TaskModel:
         """Whether the model takes pixels and token ids, not encoders' vectors."""
         return bool(self.saved.card.config.model.encoders)
 
+    def own_features(
+        self, pairs: Pairs, item: str, modality: str
+    ) -> tuple[NDArray[np.str_], Vectors]:
+        """What a model's own encoder, as it was trained, makes of the items of a set.
+
+        Args:
+            pairs: any set of pairs.
+            item: its modality that is encoded.
+            modality: the model's, which names the encoder.
+
+        Returns:
+            (n,) ids of the samples that could be read, and (n, w) pooled vectors.
+        """
+        model = self.saved.model
+        assert isinstance(model, CBMF | ConVIRT) and model.encoders is not None
+        readable = _of(pairs, self.vectors(pairs, item, modality).ids, item)
+        index = self.saved.card.names.index(modality)
+        found = np.zeros((len(readable.ids), model.encoders.widths[index]), np.float32)
+        for first, part in self._raw_parts(readable, item, (modality,)):
+            batch = self.saved.split_of(part).batch(np.arange(len(part.ids)))
+            with torch.no_grad():
+                for block in (each for each in batch.blocks if each.size):
+                    found[first + block.samples.numpy()] = model.encoders(block).numpy()
+        return readable.ids, found
+
     def _from_items(self, pairs: Pairs, item: str, domain: Domain) -> Vectors:
         """Items through a model that runs its encoders itself, some at a time: (n, d)."""
-        names, found = self.modalities(domain), []
+        parts = self._raw_parts(pairs, item, self.modalities(domain))
+        return np.concatenate([self.saved.embed_dataset(part).fusion for _, part in parts])
+
+    def _raw_parts(
+        self, pairs: Pairs, item: str, names: Sequence[str]
+    ) -> Iterator[tuple[int, Dataset]]:
+        """Items as pixels or token ids, some at a time, with the place of the first."""
         with self.track(f"{self.name}: {pairs.name} {item}", len(pairs.ids)) as advance:
             for start in range(0, len(pairs.ids), AT_ONCE):
                 place = np.arange(len(pairs.ids))
@@ -143,10 +190,8 @@ class TaskModel:
                     replace(each.modalities[0], name=name)
                     for each, name in zip(raw, names, strict=True)
                 )
-                joined = Dataset(part.name, part.ids, modalities, None, "")
-                found.append(self.saved.embed_dataset(joined).fusion)
+                yield start, Dataset(part.name, part.ids, modalities, None, "")
                 advance(len(part.ids))
-        return np.concatenate(found)
 
     def _tokens(self, modality: str) -> bool:
         specs = {spec.name: spec for spec in self.saved.card.specs}
@@ -169,7 +214,13 @@ class Embedding:
 
 
 def item_vectors(
-    pairs: Pairs, item: str, encoder: Encoder, cache: str, tokens: bool, track: Track = untracked
+    pairs: Pairs,
+    item: str,
+    encoder: Encoder,
+    cache: str,
+    tokens: bool,
+    track: Track = untracked,
+    tell: Callable[[str], None] = untold,
 ) -> Dataset:
     """What an encoder makes of one modality of a set, computed once: samples that could be read.
 
@@ -180,6 +231,7 @@ def item_vectors(
         cache: folder of such vectors.
         tokens: token sequences instead of pooled vectors.
         track: shows progress.
+        tell: is told what was odd.
     """
     alone = replace(pairs, items=(pairs.of(item),), labels=())
     parts = (pairs.name, item, encoder.name, "tokens" if tokens else "pooled")
@@ -187,6 +239,9 @@ def item_vectors(
     folder = joined(cache, f"{name}-{alone.fingerprint()[:8]}-{encoder.checksum[:8]}")
     with track(f"{encoder.name}: {pairs.name} {item}", len(pairs.of(item).values)) as advance:
         found = embed_pairs(alone, {item: encoder}, folder, tokens=tokens, progress=advance)
+    for outcome in read_record((found.folder / RECORD).read_text(), folder).modalities:
+        for remark in outcome.remarks():
+            tell(f"{pairs.name}, {item}, {encoder.name}: {remark}.")
     (seen,) = found.modalities
     rows = np.arange(len(seen.rows), dtype=np.int64)  # without images that do not decode
     return Dataset(found.name, found.ids[seen.rows], (replace(seen, rows=rows),), None, "")

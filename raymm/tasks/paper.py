@@ -85,3 +85,31 @@ FIGURE_4: Final = (
     "The paper's figure 4 (Flickr8k, images as queries) is a drawing without numbers. Its text: "
     "CBMF-add and CBMF-dot have a higher precision than conVIRT, and CBMF-dot reaches 1.0 first."
 )
+
+PAPER_DATA: Final[Mapping[str, str]] = {
+    "zero-shot": "CIFAR-10",
+    "linear": "CIFAR-100",
+    "fine-tune": "Tiny ImageNet",
+}
+"""Task -> the set that the paper evaluates it on."""
+
+
+def provenance(task: str, dataset: str) -> str:
+    """What the paper's figures of a task on images are of, as a sentence.
+
+    Args:
+        task: "zero-shot", "linear" or "fine-tune".
+        dataset: name of the set that ours are of.
+    """
+    same = is_set(dataset, PAPER_DATA[task])
+    tail = "" if same else ": not comparable with these"
+    return (
+        f"The paper's figures are of {PAPER_DATA[task]}, with ViT, trained on COCO Captions{tail}."
+    )
+
+
+def is_set(name: str, known: str) -> bool:
+    """Whether a set's name is a known one's, however it is written: "cifar-10-batches-py"."""
+    plain, wanted = ("".join(c for c in each.lower() if c.isalnum()) for each in (name, known))
+    rest = plain[len(wanted) :]
+    return plain.startswith(wanted) and not (wanted[-1:].isdigit() and rest[:1].isdigit())

@@ -73,17 +73,29 @@ def _carved(pairs: Pairs, among: NDArray[np.bool_], *, test: bool = False) -> ND
     return chosen
 
 
-def only_label(pairs: Pairs, task: str) -> Label:
-    """The one label of a set that is of a task, "classification" or "regression".
+def label_of(pairs: Pairs, task: str) -> Label:
+    """The label of a set that is of a task, "classification" or "regression".
+
+    Of several the first, which is the finest: CIFAR-100's 100 classes, not their 20 groups.
 
     Raises:
-        DataError: there is none, or several.
+        DataError: there is none.
     """
     found = [label for label in pairs.labels if label.task == task]
-    if len(found) != 1:
+    if not found:
         names = ", ".join(f"{each.name} ({each.task})" for each in pairs.labels) or "none"
         raise DataError(
-            f"{pairs.name} should have one label for {task}, and has {names}. Give a table with "
-            "`--columns label=NAME`."
+            f"{pairs.name} should have a label for {task}, and has {names}. Give another set, or name "
+            "the column of a table with `--columns label=NAME`."
         )
     return found[0]
+
+
+def scored_part(pairs: Pairs) -> tuple[Pairs, str]:
+    """The samples that a model without training on a set is scored on, and which those are, in words.
+
+    The official test split; where there is none, as in COCO and Tiny ImageNet, the validation split;
+    all of a set without splits.
+    """
+    name = pairs.held_out()
+    return (pairs.split(name), f"the official {name} split") if name else (pairs, "all samples")

@@ -23,6 +23,7 @@ from raymm.metrics.matching import RECALLS, hit_rates, match_ranks, matching_met
 from raymm.tasks.baseline import RidgeBaseline
 from raymm.tasks.model import TaskModel, Vectors, check_trained_on, only
 from raymm.tasks.paper import FIGURE_4
+from raymm.tasks.parts import scored_part
 from raymm.tasks.result import PER_CENT, TaskResult, TaskTable, compared
 from raymm.tasks.rows import pooled, rows_of
 from raymm.training.card import ModelCard
@@ -162,7 +163,8 @@ def _held_out_parts(
 
 
 def pairs_retrieval(model: TaskModel, pairs: Pairs, ridge: RidgeBaseline | None) -> TaskResult:
-    """Retrieval between the images of a set and their texts: its official test split, or all.
+    """Retrieval between the images of a set and their texts: its official test split, if it
+    has none its validation split, or all.
 
     An image that several samples share is there once.
 
@@ -171,8 +173,7 @@ def pairs_retrieval(model: TaskModel, pairs: Pairs, ridge: RidgeBaseline | None)
         pairs: with one modality of images and one of texts.
         ridge: baseline.
     """
-    has_test = pairs.splits is not None and bool((pairs.splits == "test").any())
-    scored = pairs.split("test") if has_test else pairs
+    scored, part = scored_part(pairs)
     groups = dict(zip(scored.ids.tolist(), _groups(scored.ids).tolist(), strict=True))
     sides = []
     for domain in ("image", "text"):
@@ -185,7 +186,6 @@ def pairs_retrieval(model: TaskModel, pairs: Pairs, ridge: RidgeBaseline | None)
         sides.append(Side(name, codes[kept], seen.model[kept], seen.alone[name][kept]))
     shared = np.intersect1d(sides[0].groups, sides[1].groups)
     sides = [_with_match(side, shared) for side in sides]
-    part = "the official test split" if has_test else "all pairs"
     return _result(retrieve(sides[0], sides[1], ridge), pairs.name, model.name, part)
 
 

@@ -177,9 +177,14 @@ def run_task(
         ConfigError: the task is unknown, or the model, the set and the task do not fit.
         DataError: the set lacks what the task needs.
     """
-    chosen = options or TaskOptions()
     if task not in TASKS:
         raise ConfigError(f"There is no task '{task}': {nearest(task, TASKS)}")
+    told: list[str] = []
+    result = _run(task, replace(model, tell=told.append), pairs, options or TaskOptions())
+    return replace(result, notes=(*result.notes, *dict.fromkeys(told)))
+
+
+def _run(task: TaskName, model: TaskModel, pairs: Pairs | None, chosen: TaskOptions) -> TaskResult:
     if task == "retrieval" and pairs is None:
         dataset = training_data(model.saved)
         baseline = None if model.runs_encoders else ridge_baseline(model.saved.card, dataset)

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from raymm.data.problems import some
 from raymm.data.sources.pairs.pairs import Pairs
-from raymm.errors import ConfigError
+from raymm.errors import ConfigError, DataError
 from raymm.metrics.similarity import (
     SIMILARITY_CLASSES,
     TOLERANCES,
@@ -25,15 +26,20 @@ from raymm.metrics.similarity import (
 )
 from raymm.tasks.model import TaskModel
 from raymm.tasks.paper import FIGURE_3, PARAPHRASE_ROWS, TABLE_II, TABLE_III, Columns
-from raymm.tasks.parts import only_label, parts
+from raymm.tasks.parts import label_of, parts
 from raymm.tasks.result import PER_CENT, TaskResult, TaskTable, compared
 
 Cosines = NDArray[np.float64]
 TOGETHER = "encoders together"
+YES_NO = (("0", "1"), ("False", "True"))
+"""Classes of a label that tells paraphrases, the second of them."""
 PAPERS: Mapping[str, tuple[str, Columns]] = {
     "qqp": ("II", TABLE_II),
+    "duplicate": ("II", TABLE_II),
     "mrpc": ("III", TABLE_III),
+    "paraphrase": ("III", TABLE_III),
 }
+"""The paper's tables, by the name of a set or of the label that its official files have."""
 
 
 def paraphrases(model: TaskModel, pairs: Pairs) -> TaskResult:
@@ -49,7 +55,12 @@ def paraphrases(model: TaskModel, pairs: Pairs) -> TaskResult:
         DataError: a part has no labelled pair.
         ConfigError: the set has not two texts, or the model no text encoder.
     """
-    label = only_label(pairs, "classification")
+    label = label_of(pairs, "classification")
+    if label.classes not in YES_NO:
+        raise DataError(
+            f"The label '{label.name}' of {pairs.name} has the classes {some(label.classes)}. That two "
+            "texts say the same is told by 1, that they do not by 0."
+        )
     cut = parts(pairs, label)
     codes = np.asarray(label.values, dtype=np.int64)
     found: dict[str, dict[str, float]] = {}
@@ -61,7 +72,7 @@ def paraphrases(model: TaskModel, pairs: Pairs) -> TaskResult:
         name: {key.removeprefix("paraphrase/"): value for key, value in metrics.items()}
         for name, metrics in found.items()
     }
-    number, paper = PAPERS.get(pairs.name.lower(), ("", {}))
+    number, paper = _paper(pairs.name, label.name)
     title = f"Paraphrases of {pairs.name}, per cent" + (f" (table {number})" if number else "")
     thresholds = ", ".join(f"{name} {row['threshold']:.3f}" for name, row in rows.items())
     return TaskResult(
@@ -87,7 +98,7 @@ def graded_similarity(model: TaskModel, pairs: Pairs) -> TaskResult:
         DataError: a part has no scored pair.
         ConfigError: the set has not two texts, or the model no text encoder.
     """
-    label = only_label(pairs, "regression")
+    label = label_of(pairs, "regression")
     cut = parts(pairs, label)
     scores = np.asarray(label.values, dtype=np.float64)[cut.test]
     similarities = _similarities(model, pairs, cut.test)
@@ -144,3 +155,8 @@ def _curves(
         frame = pd.DataFrame(columns, index=pd.Index(TOLERANCES, name="tolerance"))
         title = f"Accuracy at each tolerance, scores {code}, per cent (figure 3)"
         yield TaskTable(f"curve-{code}", title, frame)
+
+
+def _paper(name: str, label: str) -> tuple[str, Columns]:
+    """Number and columns of the paper's table of a set; none of an unknown one."""
+    return PAPERS.get(name.lower(), PAPERS.get(label, ("", {})))

@@ -14,8 +14,8 @@ from raymm.metrics.arrays import as_tensor
 from raymm.metrics.zero_shot import TOP, class_vectors, top_accuracies
 from raymm.tasks.baseline import RidgeBaseline
 from raymm.tasks.model import TaskModel, only
-from raymm.tasks.paper import TABLE_IV
-from raymm.tasks.parts import only_label
+from raymm.tasks.paper import TABLE_IV, provenance
+from raymm.tasks.parts import label_of, scored_part
 from raymm.tasks.result import TaskResult, TaskTable, compared
 
 PLAIN: Final = "{}"
@@ -41,7 +41,7 @@ def zero_shot(
     Args:
         model: of images and texts.
         pairs: images with a label of classes, whose names are put into the prompts; of its official
-            test split if it has one, else all.
+            test split, if it has none of its validation split, else all.
         templates: with {} where the name goes.
         ridge: baseline between the encoders alone.
 
@@ -51,9 +51,8 @@ def zero_shot(
     for template in templates:
         if template.count("{}") != 1:
             raise ConfigError(f"The template {template!r} should have one {{}} for the class name.")
-    label = only_label(pairs, "classification")
-    scored = pairs.split("test") if _has_test(pairs) else pairs
-    scored = scored.chosen(scored.label(label.name).values >= 0)
+    label = label_of(pairs, "classification")
+    scored, part = scored_part(pairs.chosen(label.values >= 0))
     images = model.embedded(scored, only(pairs, "image").name, "image")
     kept = np.searchsorted(scored.ids, images.ids)
     codes = torch.from_numpy(np.asarray(scored.label(label.name).values, dtype=np.int64)[kept])
@@ -82,11 +81,9 @@ def zero_shot(
             ),
         ),
         (
-            f"{len(codes):,} images of {len(names)} classes (chance {100 / len(names):.1f} at top-1)."
-            f" Prompts: {'; '.join(templates)} ('name': the bare name alone).",
+            f"{len(codes):,} images ({part}) of {len(names)} classes (chance "
+            f"{100 / len(names):.1f} at top-1). Prompts: {'; '.join(templates)} "
+            "('name': the bare name alone).",
+            provenance("zero-shot", pairs.name),
         ),
     )
-
-
-def _has_test(pairs: Pairs) -> bool:
-    return pairs.splits is not None and bool((pairs.splits == "test").any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ from tests.data.sources import folders as tables_of_their_own
 from tests.data.sources import test_physionet2012
 from tests.data.sources.huggingface import folders
 from tests.data.sources.mosei import files
+from tests.data.sources.pairs import layouts
 from tests.data.sources.tcga import tables
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,6 +59,23 @@ def downloads(folder: Path) -> None:
         clips = clips.append_column(name, folders.column(column))
     folders.save(folder / "cmu.dataset", clips)
     test_physionet2012.layout(folder / "challenge-2012", "zip", 60)
+    captioned(folder / "coco", 90)
+
+
+def captioned(folder: Path, count: int) -> None:
+    """Images with five captions each, in the layout of COCO."""
+    for first, part in ((0, "train2017"), (count, "val2017")):
+        ids = range(first, first + count)
+        images = [{"id": n, "file_name": f"{n:012d}.jpg"} for n in ids]
+        captions = [
+            {"id": 10 * n + m, "image_id": n, "caption": f"caption {m} of {n}"}
+            for n in ids
+            for m in range(5)
+        ]
+        for number, each in enumerate(images):
+            layouts.image(folder / part / str(each["file_name"]), number)
+        said = json.dumps({"images": images, "annotations": captions})
+        layouts.write(folder / "annotations" / f"captions_{part}.json", said)
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +87,25 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(command: str) -> tuple[int, str]:
     words = shlex.split(command)
-    if words[0] == "raymm":
+    if words[0] == "raymm" and words[1] != "embed":  # which starts a Ray of its own
         return main(words[1:]), ""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command_line = [sys.executable, str(ROOT / words[1]), *words[2:]]
+    program = ["-m", "raymm.cli"] if words[0] == "raymm" else [str(ROOT / words[1])]
+    arguments = words[1:] if words[0] == "raymm" else words[2:]
+    command_line = [sys.executable, *program, *arguments]
     said = subprocess.run(
         command_line, capture_output=True, text=True, check=False, env=environment
     )
     return said.returncode, said.stdout + said.stderr
 
 
-@pytest.mark.parametrize("section", commands())
+def sections() -> list[object]:
+    """Names of the sections; the one that embeds starts a Ray of its own, which takes long."""
+    slow = {"Images and texts": pytest.mark.slow}
+    return [pytest.param(name, marks=slow.get(name, ())) for name in commands()]
+
+
+@pytest.mark.parametrize("section", sections())
 def test_the_commands_of_a_section_work_one_after_the_other(
     section: str, where: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from safetensors.torch import load_file, save_file
 from raymm.cli import main
 from raymm.data.packed import open_packed
 from raymm.data.sources import load_dataset
-from raymm.encoders.cache import EmbedSettings, embed
+from raymm.data.sources.pairs.load import load_pairs
+from raymm.encoders.blocks import BlockFolder
+from raymm.encoders.cache import EmbedSettings, EncodeBlocks, embed
 from raymm.encoders.embed import embed_pairs
 from raymm.encoders.load import load_encoder
 from raymm.encoders.record import RECORD
 from raymm.errors import ConfigError, DataError
+from tests.data.sources.pairs import layouts
 from tests.encoders import models
 from tests.encoders.pairs import Counting, some_pairs
 
@@ -161,3 +165,23 @@ def test_official_splits(
     (tmp_path / "pairs" / "test.parquet").unlink()
     assert main([*start, str(tmp_path / "none"), "--splits", "test"]) == 1
     assert "has no split 'test'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_worker_makes_its_own_copy_of_pairs_at_an_address(
+    tmp_path: Path, folders: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that has no copy yet, and has its copies elsewhere than the driver."""
+    layouts.coco(tmp_path / "coco")
+    monkeypatch.setenv("RAYMM_CACHE", str(tmp_path / "driver"))
+    pairs = load_pairs(f"file://{tmp_path}/coco")
+    expected = embed_pairs(pairs, {"image": load_encoder(folders[0])}, tmp_path / "here")
+    assert pairs.copy is not None
+    origin, items = (pairs.copy.address, pairs.copy.path), list(pairs.of("image").values)
+    monkeypatch.setenv("RAYMM_CACHE", str(tmp_path / "worker"))
+    shutil.rmtree(tmp_path / "driver")
+    weights, blocks = load_encoder(folders[0]).checksum, str(tmp_path / "blocks")
+    worker = EncodeBlocks(folders[0], "auto", weights, blocks, False, origin)
+    assert worker({"number": [0], "items": [items]}) == {"items": [len(items)], "mistake": [""]}
+    np.testing.assert_allclose(
+        BlockFolder(blocks).read(0).values, expected.modalities[0].values, atol=1e-5
+    )

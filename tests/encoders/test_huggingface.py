@@ -15,7 +15,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 from raymm.encoders.base import Encoder, weights_checksum
 from raymm.encoders.frozen import FrozenEncoder
 from raymm.encoders.load import load_encoder
-from raymm.errors import ConfigError, DataError
+from raymm.errors import ConfigError, DataError, StorageError
 from tests.encoders import models, pictures
 
 TEXTS = ["a cat runs", "the dog sleeps on the mat", "cat", "a dog on grass"]
@@ -216,3 +216,14 @@ def test_encoders_share_one_interface(tmp_path: Path) -> None:
     encoder: Encoder = load_encoder(models.vit(tmp_path / "vit"))
     with pytest.raises(DataError, match="does not decode"):
         encoder.encode([b"no image"])
+
+
+def test_an_encoder_at_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYMM_CACHE", str(tmp_path / "copies"))
+    folder = models.bert(tmp_path / "bert")
+    local, found = load_encoder(folder), load_encoder(f"file://{folder}")
+    assert (found.checksum, found.preprocessing) == (local.checksum, local.preprocessing)
+    texts = ["a cat", "the dog runs"]
+    np.testing.assert_array_equal(found.encode(texts).values, local.encode(texts).values)
+    with pytest.raises(StorageError, match="There is nothing at file://"):
+        load_encoder(f"file://{tmp_path}/nobody")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from raymm.models.convirt import ConVIRT
 from raymm.models.step_encoders import StepEncoders
 from raymm.training.checkpoint import CheckpointStore
 from raymm.training.loop import train_cell
+from tests.encoders import models
+from tests.encoders.pairs import some_pairs
 
 NAMES = ("efficientnet-lite0", "minilm")
 MODALITIES = ("image", "text")
@@ -165,3 +168,26 @@ def test_raw_inputs_are_not_packed(raw: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="image, text holds raw pixels or token ids"):
         pack(raw, str(tmp_path / "packed"))
     assert not (tmp_path / "packed").exists()
+
+
+def test_what_is_odd_of_raw_inputs_is_told(tmp_path: Path) -> None:
+    """Texts that are cut, and images that do not decode: their samples lack the modality."""
+    encoders = {
+        "image": load_encoder(models.vit(tmp_path / "vit"), device="cpu"),
+        "text": load_encoder(models.bert(tmp_path / "bert"), device="cpu"),
+    }
+    pairs = some_pairs(200, broken=[3])
+    text = pairs.of("text")
+    pairs = replace(
+        pairs, items=(pairs.of("image"), replace(text, values=["a cat " * 20, *text.values[1:]]))
+    )
+    told: list[str] = []
+    dataset = raw_dataset(pairs, encoders, tell=told.append)
+    assert len(told) == 2
+    assert "1 images do not decode and are left out: '001#1'" in told[0]
+    assert "1 texts were longer than it takes" in told[1]
+    image, text_seen = dataset.modalities
+    assert image.rows.tolist() == [row for row in range(200) if row != 3]
+    assert len(image.values) == 199 and len(text_seen.rows) == len(text.rows)
+    with pytest.raises(DataError, match="3 of 200 images do not decode"):
+        raw_dataset(some_pairs(200, broken=[3, 4, 5]), encoders)

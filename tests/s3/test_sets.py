@@ -17,10 +17,15 @@ from raymm.data.pack import pack
 from raymm.data.pack_writer import PackWriter
 from raymm.data.packed import PackedDataset, is_packed, open_packed
 from raymm.data.sources import load_dataset
+from raymm.data.sources.huggingface.prepare import prepare_huggingface
+from raymm.data.sources.pairs.load import load_pairs
 from raymm.encoders.embed import embed_pairs
 from raymm.encoders.load import load_encoder
 from raymm.errors import DataError, StorageError
-from raymm.storage.address import open_address
+from raymm.storage.address import open_address, upload
+from raymm.storage.folders import fetched
+from tests.data.sources.huggingface import folders
+from tests.data.sources.pairs import layouts
 from tests.encoders import models
 from tests.encoders.pairs import Counting, some_pairs
 from tests.s3.conftest import lead_to
@@ -177,3 +182,38 @@ def test_embeddings_are_gone_on_with_where_they_lie(bucket: str, tmp_path: Path)
     assert rest.seen < 300  # a block of 256 was there
     system, root = open_address(bucket)
     assert not any(".blocks" in path for path in system.find(root))
+
+
+def test_pairs_and_an_encoder_are_used_where_they_lie(bucket: str, tmp_path: Path) -> None:
+    layouts.coco(tmp_path / "coco")
+    models.vit(tmp_path / "vit")
+    for name in ("coco", "vit"):
+        upload(tmp_path / name, f"{bucket}/{name}", last="")
+    pairs, local = load_pairs(f"{bucket}/coco"), load_pairs(str(tmp_path / "coco"))
+    assert (pairs.name, pairs.fingerprint()) == ("coco", local.fingerprint())
+    encoder = load_encoder(f"{bucket}/vit")
+    assert encoder.checksum == load_encoder(str(tmp_path / "vit")).checksum
+    made = embed_pairs(pairs, {"image": encoder}, f"{bucket}/vectors")
+    assert made.damaged() == () and made.ids.tolist() == local.ids.tolist()
+
+
+def test_a_folder_of_hugging_face_datasets(bucket: str, tmp_path: Path) -> None:
+    folder = folders.save(tmp_path / "tcga", folders.tcga(), 3)
+    upload(Path(folder), f"{bucket}/tcga", last="")
+    found, local = load_dataset(f"{bucket}/tcga"), load_dataset(folder)
+    assert (found.name, found.fingerprint) == ("tcga", local.fingerprint)
+    prepare_huggingface(f"{bucket}/tcga", f"{bucket}/packed")
+    assert load_dataset(f"{bucket}/packed").ids.tolist() == local.ids.tolist()
+
+
+def test_a_folder_whose_download_is_cut(
+    bucket: str, server: Server, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study").mkdir()
+    content = np.random.default_rng(0).bytes(4 * 2**20)
+    (tmp_path / "study" / "large.bin").write_bytes(content)
+    upload(tmp_path / "study", f"{bucket}/study", last="")
+    lead_to(monkeypatch, server.environment(proxy.port))
+    proxy.cut_after, proxy.cuts = 2**20, 1
+    copy = fetched(f"{bucket}/study")
+    assert proxy.was_cut == 1 and (copy.path / "large.bin").read_bytes() == content

@@ -16,7 +16,9 @@ import pytest
 import raymm
 from raymm.data.pack import pack
 from raymm.data.sources import load_dataset
-from raymm.storage.address import open_address
+from raymm.storage.address import open_address, upload
+from tests.encoders import models
+from tests.encoders.pictures import noise, png
 from tests.s3.servers import ROOT, Server, changed
 
 pytestmark = [pytest.mark.s3, pytest.mark.timeout(900)]
@@ -95,4 +97,43 @@ def test_a_sweep_is_killed_and_gone_on_with(bucket: str, server: Server, tmp_pat
     said, _ = third.communicate(timeout=120)
     assert third.returncode == 0, said
     assert "report.html" in files(f"{bucket}/again")
+    assert not list(tmp_path.glob("s3:*"))
+
+
+def test_pairs_are_embedded_and_compared_where_they_lie(
+    bucket: str, server: Server, tmp_path: Path
+) -> None:
+    """Pairs, encoders, embeddings, cells, results and artifacts, all at addresses."""
+    images = tmp_path / "pairs" / "images"
+    images.mkdir(parents=True)
+    for row in range(60):
+        (images / f"{row}.png").write_bytes(png(noise(row)))
+    table = {"id": [f"{row:02d}" for row in range(60)],
+             "image": [f"images/{row}.png" for row in range(60)],
+             "text": [f"a cat on the mat {row}" for row in range(60)]}  # fmt: skip
+    pd.DataFrame(table).to_parquet(tmp_path / "pairs" / "pairs.parquet")
+    models.vit(tmp_path / "vit")
+    models.bert(tmp_path / "bert")
+    for name in ("pairs", "vit", "bert"):
+        upload(tmp_path / name, f"{bucket}/{name}", last="")
+    environment = changed(
+        {**server.environment(), "RAYMM_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    )
+    command = [
+        str(ROOT / "sweeps" / "fusion_operations.py"), "--dataset", f"{bucket}/pairs",
+        "--encoder", f"{bucket}/vit", f"{bucket}/bert", "--cache", f"{bucket}/embeddings",
+        "--operations", "add", "dot_attention", "--epochs", "2", "--held-out", "10",
+        "--storage", f"{bucket}/cells", "--results-dir", f"{bucket}/results",
+        "--artifacts", f"{bucket}/artifacts", "--name", "ops",
+    ]  # fmt: skip
+    for _ in range(TRIES):
+        process = started(command, tmp_path, environment)
+        said, _ = process.communicate(timeout=300)
+        if "the machine is too busy" not in said:
+            break
+    assert process.returncode == 0, said
+    assert "Retrieval of 10 held-out pairs" in " ".join(said.split())
+    assert {"ops/report.html", "ops/operations.csv"} <= files(f"{bucket}/results")
+    assert any(name.endswith("packed.json") for name in files(f"{bucket}/embeddings"))
+    assert not any(".blocks" in name for name in files(f"{bucket}/embeddings"))
     assert not list(tmp_path.glob("s3:*"))

@@ -169,10 +169,10 @@ def test_convirt_is_a_sweep_of_its_own_over_the_raw_pairs(
     settings = OperationSettings(
         models=("convirt",), encoder=("minilm", "efficientnet-lite0"), held_out=10, seeds=(0, 1)
     )
-    (sweep,) = prepared(settings, "nowhere")
+    (sweep,) = prepared(settings, "nowhere", console())
     assert sweep.name.startswith("emoji-convirt") and len(sweep.cells) == 2
     model = sweep.cells[0].config.model
     assert (model.name, model.encoders) == ("convirt", ("minilm", "efficientnet-lite0"))
     assert [modality.name for modality in sweep.dataset.modalities] == ["text", "image"]
     with pytest.raises(ConfigError, match="vectors holds what they made"):
-        prepared(replace(settings, dataset="vectors"), "vectors")
+        prepared(replace(settings, dataset="vectors"), "vectors", console())

@@ -19,6 +19,7 @@ from raymm.encoders.load import load_encoder
 from raymm.encoders.raw import raw_dataset
 from raymm.errors import ConfigError
 from raymm.tasks import model as task_model
+from raymm.tasks.classification import FineTuned, own_batches
 from raymm.tasks.classifier import ClassifierSettings
 from raymm.tasks.model import TaskModel
 from raymm.tasks.run import TaskOptions, open_model, run_task, training_data
@@ -97,11 +98,29 @@ def test_each_task_of_images_is_done(convirt: TaskModel, labelled: Pairs) -> Non
     assert every.metrics["retrieval/image_to_text_gallery"] == len(labelled.ids)
 
 
-def test_fine_tuning_and_another_encoder_are_refused(
-    convirt: TaskModel, labelled: Pairs, folder: Path
+def test_fine_tuning_starts_from_the_encoder_that_it_has_trained(
+    convirt: TaskModel, labelled: Pairs
 ) -> None:
-    with pytest.raises(ConfigError, match="runs its encoders in the step"):
-        run_task("fine-tune", convirt, labelled, QUICK)
+    """Its first logits are those of the model's own embeddings; its encoders stay as they are."""
+    ids, features = convirt.own_features(labelled, "image", "image")
+    assert ids.tolist() == labelled.ids.tolist()
+    module = FineTuned(convirt.saved, "image", 3)
+    rows = np.arange(len(ids))
+    batch = own_batches(convirt, labelled, "image", "image")(rows)
+    seen = convirt.embedded(labelled, "image", "image").model
+    expected = torch.nn.functional.normalize(module.model(batch).vectors[0], dim=-1)
+    np.testing.assert_allclose(seen, expected.detach().numpy(), atol=1e-5)
+    assert features.shape == (len(ids), 1280)
+    before = {name: t.clone() for name, t in convirt.saved.model.state_dict().items()}
+    result = run_task("fine-tune", convirt, labelled, QUICK)
+    assert list(result.tables[0].frame.columns[:2]) == [
+        "ConVIRT", "efficientnet-lite0 alone, linear"
+    ]  # fmt: skip
+    after = convirt.saved.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_another_encoder_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="holds its own encoder of 'text', made from 'minilm'"):
         open_model(str(folder / "cell"), encoders={"text": "paraphrase-minilm-l3"})
     assert open_model(str(folder / "cell"), encoders={"text": "minilm"}).name == "ConVIRT"

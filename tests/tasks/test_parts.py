@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from raymm.data.dataset import Label
+from raymm.data.sources.pairs.load import load_pairs
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.errors import DataError
-from raymm.tasks.parts import only_label, parts
+from raymm.tasks.parts import label_of, parts, scored_part
+from tests.data.sources.pairs import layouts
 from tests.tasks.tiny import squares
 
 
@@ -27,12 +30,12 @@ def cycled(*names: str) -> list[str]:
     return [names[number % len(names)] for number in range(200)]
 
 
-def label_of(pairs: Pairs) -> Label:
+def own_label(pairs: Pairs) -> Label:
     return pairs.labels[0]
 
 
 def test_official_splits_are_taken_as_they_are() -> None:
-    found = parts(pairs := set_of(cycled("train", "validation", "test")), label_of(pairs))
+    found = parts(pairs := set_of(cycled("train", "validation", "test")), own_label(pairs))
     for place, positions in enumerate((found.train, found.validation, found.test)):
         np.testing.assert_array_equal(positions, np.arange(place, 200, 3))
     assert found.how == "official splits"
@@ -50,7 +53,7 @@ def test_a_part_of_train_is_chosen_on_where_two_splits_are_labelled(
     splits: list[str], unlabelled: str, scored: str
 ) -> None:
     pairs = set_of(splits, unlabelled)
-    found = parts(pairs, label_of(pairs))
+    found = parts(pairs, own_label(pairs))
     np.testing.assert_array_equal(found.test, np.flatnonzero(np.array(splits) == scored))
     inside = np.sort(np.concatenate([found.train, found.validation]))
     np.testing.assert_array_equal(inside, np.flatnonzero(np.array(splits) == "train"))
@@ -59,7 +62,7 @@ def test_a_part_of_train_is_chosen_on_where_two_splits_are_labelled(
 
 
 def test_without_splits_each_sample_is_in_one_part() -> None:
-    found = parts(pairs := set_of(None), label_of(pairs))
+    found = parts(pairs := set_of(None), own_label(pairs))
     together = np.concatenate([found.train, found.validation, found.test])
     assert sorted(together.tolist()) == list(range(200))
     assert min(len(found.validation), len(found.test)) > 10
@@ -67,16 +70,42 @@ def test_without_splits_each_sample_is_in_one_part() -> None:
 
 def test_samples_without_a_label_are_in_no_part() -> None:
     pairs = set_of(None)
-    codes = label_of(pairs).values.copy()
+    codes = own_label(pairs).values.copy()
     codes[:100] = -1
-    found = parts(pairs, replace(label_of(pairs), values=codes))
+    found = parts(pairs, replace(own_label(pairs), values=codes))
     assert min(map(min, (found.train, found.validation, found.test))) >= 100
 
 
 def test_a_set_without_labels_is_refused() -> None:
     pairs = set_of(None)
-    nothing = replace(label_of(pairs), values=np.full(200, -1))
+    nothing = replace(own_label(pairs), values=np.full(200, -1))
     with pytest.raises(DataError, match="no labelled sample for the validation part"):
         parts(pairs, nothing)
-    with pytest.raises(DataError, match="one label for classification, and has none"):
-        only_label(replace(pairs, labels=()), "classification")
+    with pytest.raises(DataError, match="a label for classification, and has none"):
+        label_of(replace(pairs, labels=()), "classification")
+
+
+def test_of_several_labels_the_finest_is_taken(tmp_path: Path) -> None:
+    pairs = load_pairs(str(layouts.cifar100(tmp_path / "cifar-100-python")))
+    assert [label.name for label in pairs.labels] == ["class", "coarse"]
+    assert label_of(pairs, "classification").classes == ("apple", "aquarium fish")
+
+
+@pytest.mark.parametrize(
+    ("names", "scored"),
+    [
+        (("train", "validation", "test"), "test"),
+        (("train", "train", "validation"), "validation"),  # COCO, Tiny ImageNet
+    ],
+)
+def test_a_model_is_scored_on_what_is_held_out(names: tuple[str, ...], scored: str) -> None:
+    pairs, words = scored_part(set_of(cycled(*names)))
+    assert pairs.splits is not None and set(pairs.splits.tolist()) == {scored}
+    assert words == f"the official {scored} split"
+
+
+def test_a_set_without_splits_is_scored_as_a_whole() -> None:
+    pairs, words = scored_part(set_of(None))
+    assert len(pairs.ids) == 200 and words == "all samples"
+    pairs, words = scored_part(set_of(cycled("train")))
+    assert len(pairs.ids) == 200 and words == "all samples"

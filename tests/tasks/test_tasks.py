@@ -14,19 +14,24 @@ from raymm.data import splits
 from raymm.data.dataset import Dataset
 from raymm.data.sources import load_dataset
 from raymm.data.sources.pairs.build import classes
+from raymm.data.sources.pairs.load import load_pairs
 from raymm.encoders.base import Encoder
 from raymm.encoders.embed import embed_pairs
+from raymm.encoders.load import load_encoder
 from raymm.errors import ConfigError, DataError
 from raymm.metrics.matching import match_ranks
 from raymm.metrics.retrieval import recall_at
 from raymm.metrics.similarity import SIMILARITY_CLASSES
 from raymm.tasks.classifier import ClassifierSettings
 from raymm.tasks.model import TaskModel
+from raymm.tasks.paper import provenance
 from raymm.tasks.result import TaskTable
 from raymm.tasks.rows import pooled, rows_of
 from raymm.tasks.run import TaskOptions, run_task, training_data
 from raymm.training.loop import train_cell
 from raymm.training.saved import load_model
+from tests.data.sources.pairs import layouts
+from tests.encoders.models import bert
 from tests.tasks.tiny import TinyEncoder, sentences, squares, trained_model
 
 
@@ -210,10 +215,12 @@ def test_what_does_not_fit_is_said(images: TaskModel, texts: TaskModel) -> None:
         run_task("zeroshot", images, squares(4))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no image encoder"):
         run_task("zero-shot", texts, squares(10))
+    with pytest.raises(DataError, match=r"has the classes 'red'.*told by 1"):
+        run_task("paraphrase", texts, squares(30))
     two = classes("same", [str(number % 2) for number in range(60)], ("0", "1"))
     with pytest.raises(ConfigError, match="two texts a sample"):
         run_task("paraphrase", images, replace(squares(60), labels=(two,)))
-    with pytest.raises(DataError, match="one label for regression"):
+    with pytest.raises(DataError, match="a label for regression"):
         run_task("similarity", texts, squares(30))
 
 
@@ -253,3 +260,50 @@ def test_files_of_a_result_hold_its_tables(images: TaskModel) -> None:
     files = run_task("zero-shot", images, squares(20, seed=3)).files()
     assert set(files) == {"zero_shot.csv", "notes.txt"}
     assert files["zero_shot.csv"].startswith(",") and "top_1" in files["zero_shot.csv"]
+
+
+def test_cifar_100_s_own_files_with_two_labels(images: TaskModel, tmp_path: Path) -> None:
+    """It has two labels, of classes and of their groups."""
+    pairs = load_pairs(str(layouts.cifar100(tmp_path / "cifar-100-python")))
+    result = run_task("zero-shot", images, pairs, TaskOptions(templates=["{}"]))
+    assert "2 images (the official test split) of 2 classes" in result.notes[0]
+    assert "not comparable" in result.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "same"),
+    [
+        ("zero-shot", "cifar-10-batches-py", True),
+        ("zero-shot", "cifar-100-python", False),
+        ("linear", "cifar-100-python", True),
+        ("linear", "cifar10", False),
+        ("fine-tune", "tiny-imagenet-200", True),
+    ],
+)
+def test_the_paper_s_figures_are_comparable_on_its_own_set_alone(
+    task: str, name: str, same: bool
+) -> None:
+    assert ("not comparable" not in provenance(task, name)) == same
+
+
+def test_official_files_are_told_by_their_label(texts: TaskModel) -> None:
+    pairs = sentences(90, graded=False)
+    own = replace(pairs, name="glue", labels=(replace(pairs.labels[0], name="duplicate"),))
+    (table,) = run_task("paraphrase", texts, own).tables
+    assert "table II)" in table.title
+
+
+def test_what_was_odd_of_a_set_is_noted(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Also where it was encoded before."""
+    encoder = load_encoder(bert(tmp_path / "bert"), device="cpu")  # 16 tokens at most
+    pairs = sentences(120, graded=True)
+    long = replace(pairs.items[0], values=["a cat " * 20, *pairs.items[0].values[1:]])
+    pairs = replace(pairs, items=(long, pairs.items[1]))
+    encoders: dict[str, Encoder] = {"text_a": encoder, "text_b": encoder}
+    model = trained_model(tmp_path_factory.mktemp("long"), pairs, encoders, "add")
+    every = replace(pairs, splits=np.array(["test"] * 60 + ["validation"] * 60))
+    for _ in range(2):
+        notes = run_task("similarity", model, every).notes
+        assert [note for note in notes if "1 texts were longer than it takes" in note]

@@ -10,17 +10,20 @@ from typing import Any
 import pyarrow as pa
 
 from raymm.data.problems import some
-from raymm.errors import DataError
-from raymm.storage.address import words
+from raymm.errors import DataError, RaymmError
+from raymm.storage.address import last_part, open_address, words
 
 STATE, SPLITS = "state.json", "dataset_dict.json"
 
 
 def is_huggingface(address: str) -> bool:
-    """Whether a local folder was written by `datasets`."""
-    folder = Path(address)
-    written = (folder / STATE).is_file() or (folder / SPLITS).is_file()
-    return "://" not in address and written
+    """Whether a folder, here or at an address such as s3://, was written by `datasets`."""
+    try:
+        system, root = open_address(address)
+        names = {last_part(str(path)) for path in system.ls(root, detail=False)}
+        return bool(names & {STATE, SPLITS})
+    except (RaymmError, OSError):  # whoever reads it as a folder of tables next says what is wrong
+        return False
 
 
 def mapped_batches(address: str) -> tuple[pa.RecordBatch, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from raymm.data.dataset import Dataset
 from raymm.data.pack_writer import PackWriter
@@ -14,6 +13,8 @@ from raymm.data.sources.intake import Intake, Writer
 from raymm.data.sources.memory import MemoryWriter
 from raymm.data.sources.preparation import Meter, NoMeter, Notes, Prepared
 from raymm.errors import ConfigError, DataError, nearest
+from raymm.storage.address import open_address
+from raymm.storage.folders import entries, here
 
 FILLER = -10000.0
 """The padding of the paper's code, which its authors also filled gaps in proteins with."""
@@ -44,22 +45,25 @@ def load_huggingface(
     """Read a folder into memory.
 
     Args:
-        address: local folder.
+        address: of the folder; one such as s3:// is copied to this machine first.
         modalities: modalities used, in this order; empty means all as they stand.
         label: one of the labels; None means the default.
 
     Raises:
         DataError: it is damaged, too large, or holds no modality.
+        StorageError: the address cannot be used, or this machine has no room for a copy.
     """
-    size = sum(path.stat().st_size for path in Path(address).rglob("*.arrow"))
+    files = entries(*open_address(address))
+    size = sum(entry.size for name, entry in files.items() if name.endswith(".arrow"))
     if size > MOST_IN_MEMORY:
         raise DataError(
             f"{address} holds {size / 1e9:.1f} GB, too much for memory. Pack it first: `raymm data "
             f"prepare huggingface --from {address} --to FOLDER`, and use that folder."
         )
     writer = MemoryWriter()
-    fill(open_saved(address), writer, HuggingFaceSettings(), NoMeter(), Notes())
-    return writer.dataset(Path(address).name, modalities, label)
+    with here(address) as folder:
+        fill(open_saved(str(folder)), writer, HuggingFaceSettings(), NoMeter(), Notes())
+    return writer.dataset(folder.name, modalities, label)
 
 
 def prepare_huggingface(
@@ -70,15 +74,15 @@ def prepare_huggingface(
 ) -> Prepared:
     """Write a folder's rows as a packed data set, without holding more than a few in memory.
 
+    A folder at an address such as s3:// is copied to this machine first.
+
     Raises:
         DataError: it is damaged or holds no modality, or the data set cannot be written.
     """
     settings, notes = settings or HuggingFaceSettings(), Notes()
-    saved = open_saved(address)
-    name = Path(address).name
-    with PackWriter(to, name=name) as writer:
-        intakes = fill(saved, writer, settings, meter or NoMeter(), notes)
-        for file, text in notes.files(name).items():
+    with here(address) as folder, PackWriter(to, name=folder.name) as writer:
+        intakes = fill(open_saved(str(folder)), writer, settings, meter or NoMeter(), notes)
+        for file, text in notes.files(folder.name).items():
             writer.attach(file, text)
     samples = set().union(*(intake.ids for intake in intakes))
     counts = {intake.name: intake.counts.samples for intake in intakes}

@@ -99,9 +99,13 @@ def _images(batch: dict[bytes, Any], path: Path) -> list[np.ndarray[Any, Any]]:
 
 def _codes(batch: dict[bytes, Any], key: bytes, path: Path) -> list[int]:
     found = batch.get(key)
-    if not isinstance(found, list) or len(found) != len(batch[b"data"]):
+    if (
+        not isinstance(found, list)
+        or len(found) != len(batch[b"data"])
+        or not all(isinstance(code, int) for code in found)
+    ):
         raise DataError(f"{path} has no '{key.decode()}' for each image. Download it again.")
-    return [int(code) for code in found]
+    return found
 
 
 def _names(meta: dict[bytes, Any], key: bytes, folder: Path) -> list[str]:
@@ -110,7 +114,12 @@ def _names(meta: dict[bytes, Any], key: bytes, folder: Path) -> list[str]:
         raise DataError(
             f"{folder} names no classes: '{key.decode()}' is missing. Download it again."
         )
-    texts = [name.decode() if isinstance(name, bytes) else str(name) for name in found]
+    try:
+        texts = [name.decode() if isinstance(name, bytes) else str(name) for name in found]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{folder}: a name in '{key.decode()}' is damaged. Download it again."
+        ) from error
     return [text.replace("_", " ") for text in texts]
 
 

@@ -22,6 +22,8 @@ from raymm.errors import DataError
 
 LICENCE = "captions CC BY 4.0; images under their own Flickr licences"
 START = "captions_"
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a JSON file of another form gives rise to."""
 
 
 def is_coco(folder: Path) -> bool:
@@ -39,7 +41,7 @@ def read_coco(folder: Path, *, first_only: bool = False) -> Pairs:
     Raises:
         DataError: a file is damaged, or captions and images do not match.
     """
-    rows: list[tuple[str, Path, str, str, str]] = []
+    rows: list[tuple[str, Path, str | None, str, str]] = []
     warnings: list[str] = []
     found = sorted((folder / "annotations").glob(f"{START}*.json"))
     for path in found:
@@ -50,7 +52,9 @@ def read_coco(folder: Path, *, first_only: bool = False) -> Pairs:
         for key, texts in captions.items():
             for number, text in enumerate(texts[:1] if first_only else texts):
                 sample = f"{key:012d}#{number}"
-                rows.append((sample, images / named[key], text, f"{key:012d}", _split(part)))
+                rows.append(
+                    (sample, images / named[key], text or None, f"{key:012d}", _split(part))
+                )
     return build(
         folder.name,
         [row[0] for row in rows],
@@ -67,11 +71,11 @@ def _annotations(path: Path) -> tuple[dict[int, str], dict[int, list[str]]]:
     """File name of each image, and its captions in the order of their ids."""
     try:
         said: dict[str, list[dict[str, Any]]] = json.loads(read_text(path))
-        named = {int(image["id"]): str(image["file_name"]) for image in said["images"]}
+        named = {int(image["id"]): _text(image["file_name"]) for image in said["images"]}
         captions: dict[int, list[str]] = defaultdict(list)
         for each in sorted(said["annotations"], key=lambda each: int(each["id"])):
-            captions[int(each["image_id"])].append(str(each["caption"]).strip())
-    except (ValueError, KeyError, TypeError) as error:
+            captions[int(each["image_id"])].append(_text(each["caption"]))
+    except DAMAGE as error:
         raise DataError(
             f"{path} is no file of COCO captions: {type(error).__name__} {error}. It has 'images' "
             "with id and file_name, and 'annotations' with id, image_id and caption."
@@ -83,6 +87,12 @@ def _annotations(path: Path) -> tuple[dict[int, str], dict[int, list[str]]]:
             f"{strangers[0]}. Download it again."
         )
     return named, dict(captions)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value.strip()
 
 
 def _split(part: str) -> str:

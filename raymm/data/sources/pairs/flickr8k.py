@@ -59,7 +59,7 @@ def read_flickr8k(folder: Path, *, first_only: bool = False) -> Pairs:
         folder.name,
         [f"{image}#{number}" for image, number, _ in rows],
         {"image": Column("image", [images / image for image, _, _ in rows]),
-         "text": Column("text", [text for _, _, text in rows])},
+         "text": Column("text", [text or None for _, _, text in rows])},
         groups=[image for image, _, _ in rows],
         splits=[split_of.get(image, "") for image, _, _ in rows] if split_of else None,
         licence="research use; images under their own Flickr licences",
@@ -73,7 +73,7 @@ def _tokens(path: Path) -> list[tuple[str, int, str]]:
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         name, tab, text = line.partition("\t")
         image, mark, which = name.rpartition("#")
-        if not (tab and mark and which.isdigit()):
+        if not (tab and mark and which.isdecimal()):
             raise DataError(
                 f"{path}, line {number}: {line[:60]!r} is not '<image>#<n><tab><caption>'. Download "
                 "it again."
@@ -88,10 +88,15 @@ def _comma_separated(path: Path) -> list[tuple[str, int, str]]:
         raise DataError(f"{path} has no columns 'image' and 'caption' in its first line.")
     seen: dict[str, int] = {}
     rows = []
-    for row in reader:
-        number = seen.get(row["image"], 0)
-        seen[row["image"]] = number + 1
-        rows.append((row["image"], number, str(row["caption"]).strip()))
+    try:
+        for row in reader:
+            image, text = row["image"], row["caption"]
+            if not image or text is None:
+                raise csv.Error("an image or its caption is missing")
+            rows.append((image, seen.get(image, 0), text.strip()))
+            seen[image] = seen.get(image, 0) + 1
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}. Download it again.") from error
     return rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,6 +16,8 @@ from raymm.data.sources.pairs.sentences import is_sentences, read_sentences
 from raymm.data.sources.pairs.table import Columns, is_table, read_table
 from raymm.data.sources.pairs.tiny_imagenet import is_tiny_imagenet, read_tiny_imagenet
 from raymm.errors import ConfigError, DataError, nearest
+from raymm.storage.address import is_remote
+from raymm.storage.folders import fetched
 
 BUILT_IN: dict[str, Callable[[], Pairs]] = {"emoji": read_emoji}
 LayoutName = Literal["auto", "coco", "flickr8k", "cifar", "tiny-imagenet", "sentences", "table"]
@@ -48,7 +50,8 @@ def load_pairs(
     """Read a set of pairs.
 
     Args:
-        dataset: "emoji", or a folder (or Parquet file) on this machine.
+        dataset: "emoji", or a folder (or Parquet file); one at an address such as s3:// is copied to
+            this machine first.
         layout: how the folder is laid out: COCO Captions, Flickr8k, CIFAR-10 / -100, Tiny ImageNet,
             sentence pairs (QQP, MRPC, STS-B), a Parquet table; "auto" looks at its files.
         columns: of a Parquet table.
@@ -56,19 +59,26 @@ def load_pairs(
 
     Raises:
         DataError: there is no such set, its layout is not known, or it cannot be read.
+        StorageError: the address cannot be used.
         ConfigError: there is no such layout.
     """
     if layout not in LAYOUTS:
         raise ConfigError(f"layout = '{layout}': {nearest(layout, LAYOUTS)}")
+    if is_remote(dataset):
+        copy = fetched(dataset)
+        return replace(_read(copy.path, layout, columns, first_only), copy=copy)
     path = Path(dataset)
     if dataset in BUILT_IN and not path.exists():
         return BUILT_IN[dataset]()
     if not path.exists():
         raise DataError(
-            f"There are neither built-in pairs nor a folder '{dataset}': {nearest(dataset, BUILT_IN)} "
-            "Pairs are read from this machine: copy them here from elsewhere."
+            f"There are neither built-in pairs nor a folder '{dataset}': {nearest(dataset, BUILT_IN)}"
         )
-    name: str = layout
+    return _read(path, layout, columns, first_only)
+
+
+def _read(path: Path, layout: str, columns: Columns | None, first_only: bool) -> Pairs:
+    name = layout
     if layout == "auto":
         found = [name for name, each in _KNOWN.items() if each.recognises(path)]
         if not found:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from raymm.data.dataset import Label
 from raymm.errors import DataError, nearest
+from raymm.storage.folders import Fetched
 
 Domain = Literal["text", "image"]
 Picture: TypeAlias = bytes | Path | NDArray[np.uint8]
@@ -56,6 +57,7 @@ class Pairs:
         splits: (samples,) official split: "train", "validation", "test", or "" for none.
         licence: under which the data may be used; empty if nobody said.
         warnings: what was odd while reading, in words.
+        copy: of what lies at an address; the files of its images are there as long as this object.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Pairs:
     splits: NDArray[np.str_] | None = None
     licence: str = ""
     warnings: tuple[str, ...] = ()
+    copy: Fetched | None = None
 
     def __post_init__(self) -> None:
         if (self.ids[1:] <= self.ids[:-1]).any():
@@ -124,6 +127,11 @@ class Pairs:
             raise DataError(f"{self.name} has no split '{name}': {nearest(name, known)}")
         return self.chosen(self.splits == name)
 
+    def held_out(self) -> str:
+        """The official split to score on: "test", else "validation"; "" where there is neither."""
+        known = set() if self.splits is None else set(self.splits.tolist())
+        return next((name for name in ("test", "validation") if name in known), "")
+
     def fingerprint(self) -> str:
         """SHA-256 over ids, items (files by their content) and labels, in hex. Reads every file."""
         digest = hashlib.sha256(repr(self.ids.tolist()).encode())
@@ -166,7 +174,7 @@ def picture_bytes(picture: bytes | Path) -> bytes:
         return picture
     try:
         return picture.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name may be none at all
         raise DataError(
             f"The image {picture} cannot be read: {error}. Check the folder."
         ) from error

@@ -24,6 +24,8 @@ from raymm.data.sources.pairs.files import read_text
 from raymm.data.sources.pairs.pairs import Pairs
 from raymm.errors import DataError
 
+HIGHEST = 5.0
+"""Score of two sentences that say the same."""
 MOST_DAMAGED = 0.01
 """Share of a file's lines that may lack a column; more is an error."""
 
@@ -134,7 +136,7 @@ def _rows(
     text = io.StringIO(read_text(path), newline="")
     reader = csv.DictReader(text, layout.header or None, delimiter="\t", quoting=quoting)
     damaged, count = [], 0
-    for count, row in enumerate(reader, start=1):
+    for count, row in _lines(reader, path):
         first, second = row.get(layout.first), row.get(layout.second)
         label = row.get(layout.label)
         labelled = layout.label in (reader.fieldnames or ())
@@ -151,10 +153,19 @@ def _rows(
         warnings.append(f"{path}: {len(damaged):,} damaged lines are left out: {some(damaged)}.")
 
 
+def _lines(reader: csv.DictReader[str], path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Number and fields of each line."""
+    try:
+        for number, row in enumerate(reader, start=1):
+            yield number, dict(row)
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}. Download it again.") from error
+
+
 def _label(task: str, values: Sequence[str | None], folder: Path) -> Label:
     try:
         if task == "stsb":
-            return scores(LABELS[task], [None if v is None else float(v) for v in values])
+            return scores(LABELS[task], [None if v is None else _score(v) for v in values])
         return classes(
             LABELS[task], [None if v is None else str(int(v)) for v in values], ["0", "1"]
         )
@@ -162,3 +173,10 @@ def _label(task: str, values: Sequence[str | None], folder: Path) -> Label:
         raise DataError(
             f"{folder}: a label of {task} is {error}. Download the set again."
         ) from error
+
+
+def _score(text: str) -> float:
+    score = float(text)
+    if not 0 <= score <= HIGHEST:
+        raise ValueError(f"{text}, not between 0 and {HIGHEST:g}")
+    return score

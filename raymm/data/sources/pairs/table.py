@@ -19,6 +19,7 @@ from raymm.data.dataset import Label
 from raymm.data.sources.pairs.build import Column, build, classes, scores, text_names
 from raymm.data.sources.pairs.pairs import Item, Pairs
 from raymm.errors import ConfigError, DataError, nearest
+from raymm.storage.address import words
 
 NUMBERED = "#"
 ROLES = ("image", "text", "label", "id", "group")
@@ -134,7 +135,7 @@ class _Row:
 def _read(path: Path, columns: Columns) -> pa.Table:
     """The columns that are asked for, in memory."""
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         names = file.schema_arrow.names
         wanted = [columns.image, *columns.text, columns.label, columns.group]
         if columns.id != NUMBERED:
@@ -145,15 +146,21 @@ def _read(path: Path, columns: Columns) -> pa.Table:
                     f"{path} has no column '{name}': {nearest(name, names)} Say which column is "
                     "what, such as `--columns image=photo text=caption`."
                 )
-        return file.read([name for name in dict.fromkeys(wanted) if name is not None])
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read: {error}. Write it again as Parquet.") from error
+        table = file.read([name for name in dict.fromkeys(wanted) if name is not None])
+        table.validate(full=True)
+        return table
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file makes the parser raise almost anything
+        raise DataError(
+            f"{path} cannot be read: {words(error)}. It is cut or damaged: copy or write it again."
+        ) from error
 
 
 def _rows(
     table: pa.Table, columns: Columns, start: str, split: str, path: Path, first_only: bool
 ) -> list[_Row]:
-    ids = _ids(table, columns)
+    ids = _ids(table, columns, path)
     groups = [each.split("#")[0] for each in ids]
     images = _images(table, columns.image, path)
     labels = [None] * len(ids) if columns.label is None else table.column(columns.label).to_pylist()
@@ -170,19 +177,30 @@ def _rows(
     return rows
 
 
-def _ids(table: pa.Table, columns: Columns) -> list[str]:
+def _ids(table: pa.Table, columns: Columns, path: Path) -> list[str]:
     if columns.group is not None:
         seen: dict[str, int] = {}
         ids = []
-        for value in table.column(columns.group).to_pylist():
-            number = seen.get(str(value), 0)
-            seen[str(value)] = number + 1
+        for value in _names(table, columns.group, path):
+            number = seen.get(value, 0)
+            seen[value] = number + 1
             ids.append(f"{value}#{number}")
         return ids
     if columns.id != NUMBERED and (columns.id or "id" in table.column_names):
-        return [str(value) for value in table.column(columns.id or "id").to_pylist()]
+        return _names(table, columns.id or "id", path)
     width = len(str(table.num_rows))
     return [f"{number:0{width}d}" for number in range(table.num_rows)]
+
+
+def _names(table: pa.Table, name: str, path: Path) -> list[str]:
+    """A column that names samples or groups, as texts."""
+    column = table.column(name)
+    if column.null_count:
+        raise DataError(
+            f"{path} lacks '{name}' in {column.null_count:,} of {len(column):,} rows. Fill it in, or "
+            "number the rows with `--columns id=#`."
+        )
+    return [str(value) for value in column.to_pylist()]
 
 
 def _nth(text: str | list[str] | None, number: int) -> str | None:

@@ -183,3 +183,27 @@ def test_columns_of_single_values_are_labels(tmp_path: Path) -> None:
     stage = load_dataset(address, (), "stage").label
     assert stage is not None
     assert (stage.task, stage.values.tolist()) == ("classification", [0, 1, 2] * 10)
+
+
+def test_a_folder_at_an_address_is_the_same_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYMM_CACHE", str(tmp_path / "copies"))
+    folder = folders.save(tmp_path / "tcga", folders.tcga(), 3)
+    local, address = load_dataset(folder), f"file://{folder}"
+    assert load_dataset(address).fingerprint == local.fingerprint
+    assert load_dataset(address).name == local.name == "tcga"
+    assert usable(check_dataset(address))
+    prepare_huggingface(address, str(tmp_path / "packed"))
+    packed = load_dataset(str(tmp_path / "packed"))
+    assert (packed.name, packed.ids.tolist()) == ("tcga", local.ids.tolist())
+
+
+def test_too_large_a_folder_is_refused_before_it_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYMM_CACHE", str(tmp_path / "copies"))
+    monkeypatch.setattr(module, "MOST_IN_MEMORY", 10)
+    folder = folders.save(tmp_path / "tcga", folders.tcga())
+    assert "too much for memory" in refusal(f"file://{folder}")
+    assert not (tmp_path / "copies").exists()
