@@ -34,6 +34,7 @@ from benchmarks.local_cluster import descendants, title
 from raymm.config import CellConfig
 from raymm.data.dataset import Dataset
 from raymm.sweep.cells import Cell, CellResult
+from raymm.sweep.claims import OWNER, RUN
 from raymm.sweep.grid import GridSettings
 from raymm.sweep.ledger import Ledger
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep
@@ -46,7 +47,7 @@ SECONDS = 1.0
 METRICS = {
     "probe/auprc": 0.5, "probe/accuracy": 0.5, "probe/loss": 1.0, "uniformity/mean": -1.0,
     "alignment/mean": 0.5, "rank/median_mean": 3.0, "recall/at_1": 0.1, "recall/at_5": 0.4,
-    "recall/at_10": 0.6,
+    "recall/at_10": 0.6, "time/train_s": 1.0, "memory/peak_gib": 0.5,
 }  # fmt: skip
 CURVE = ("loss/train", "loss/val", "grad_norm", "lr")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -297,9 +298,13 @@ def fill(folder: Path, cells: int) -> int:
     _record(sweep, first)
     database = folder / LOCAL_STORE.removeprefix(SQLITE)
     template = Store(None).runs(f"tags.`raymm.cell_key` = '{first.key}'")[0].run_id
+    ids = {cell.key: uuid.uuid4().hex for cell in rest}
     with closing(sqlite3.connect(database)) as made:
-        _copy(made, template, first, rest, sweep)
+        _copy(made, template, {ids[cell.key]: _own_tags(cell, sweep) for cell in rest})
         made.commit()
+    owner = sweep.ledger.store.registers([first.key])[f"{first.key}/{OWNER}/1"]
+    registers = {f"{key}/{RUN}/1": run for key, run in ids.items()}
+    sweep.ledger.store.write_once(registers | {f"{key}/{OWNER}/1": owner for key in ids})
     return 1 + len(rest)
 
 
@@ -321,32 +326,18 @@ def _record(sweep: Sweep, cell: Cell) -> None:
         assert ledger.settle(60.0)
 
 
-def _copy(
-    made: sqlite3.Connection, template: str, first: Cell, rest: Sequence[Cell], sweep: Sweep
-) -> None:
-    ids = {cell.key: uuid.uuid4().hex for cell in rest}
+def _copy(made: sqlite3.Connection, template: str, runs: Mapping[str, Mapping[str, str]]) -> None:
+    """Copy a run.
+
+    Args:
+        runs: ids of the copies, each with its tags that are not as the template's.
+    """
     for table in ("runs", "params", "metrics", "latest_metrics"):
-        _copy_table(made, table, template, [{"run_uuid": run} for run in ids.values()])
+        _copy_table(made, table, template, [{"run_uuid": run} for run in runs])
     tags = dict(made.execute("SELECT key, value FROM tags WHERE run_uuid = ?", [template]))
     made.executemany(
         "INSERT INTO tags (run_uuid, key, value) VALUES (?, ?, ?)",
-        (
-            (ids[cell.key], key, value)
-            for cell in rest
-            for key, value in {**tags, **_own_tags(cell, sweep)}.items()
-        ),
-    )
-    owner = f"{first.key}/owner/1"
-    registers, driver = made.execute(
-        "SELECT run_uuid, value FROM params WHERE key = ?", [owner]
-    ).fetchone()
-    made.executemany(
-        "INSERT INTO params (run_uuid, key, value) VALUES (?, ?, ?)",
-        (
-            (registers, f"{key}/{kind}/1", value)
-            for key, run in ids.items()
-            for kind, value in (("owner", driver), ("run", run))
-        ),
+        ((run, key, value) for run, own in runs.items() for key, value in {**tags, **own}.items()),
     )
 
 

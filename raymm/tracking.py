@@ -2,8 +2,10 @@
 
 Knows experiments, runs, tags, points and registers, not what they mean: that is
 `raymm.sweep.ledger`. A register is written once: whoever writes first decides, and all others
-read what the first wrote. It is a parameter of one run, of which MLflow refuses to change the value
+read what the first wrote. It is a parameter of a run, of which MLflow refuses to change the value
 (a primary key of its database: so it holds for SQLite, for other databases, and behind a server).
+To write one, MLflow reads all of its run: so they are spread over several runs by the first part of
+their names, and a run of its own, the root, has in registers which runs those are.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import logging
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +33,19 @@ if TYPE_CHECKING:
 
 EXPERIMENT, DRIVERS = "raymm", "raymm-drivers"
 """Experiments: sweeps and their cells; drivers and the registers."""
-LAYOUT = "2"
+LAYOUT = "3"
 """Raised by hand whenever a ledger written by the code before can no longer be gone on with."""
 LAYOUT_TAG, REGISTERS_TAG = "raymm.layout", "raymm.registers"
+PART, PARTS = "registers-", 32
+"""Runs that the registers are spread over. Another number of them would be another layout."""
 SQLITE = "sqlite:///"
 LOCAL_STORE = f"{SQLITE}mlruns/mlflow.db"
 LOCAL_ARTIFACTS = "mlruns/artifacts"
 CONNECT_TIMEOUT_S = 5.0
-BATCH, PARAMS_BATCH = 1000, 100
-"""Most metrics, and most parameters, MLflow takes in one call."""
+BATCH, PARAMS_BATCH, TAG_CHARS = 1000, 100, 5000
+"""Most metrics, and most parameters, MLflow takes in one call; and what fits any version's tag."""
+PAGE, ASKED_AT_ONCE = 1000, 200
+"""Runs that one search returns, and those it is asked for by their ids."""
 LARGEST = 1.7976931348623157e308
 """MLflow stores infinity as the largest double."""
 OURS_TO_MEND = {
@@ -113,6 +120,7 @@ class Store:
         self._made: MlflowClient | None = None
         self._ids: dict[str, str] = {}
         self._registers = ""
+        self._parts: dict[str, str] = {}
         _check_reachable(self.uri)
 
     @property
@@ -222,20 +230,37 @@ class Store:
         return str(found.experiment_id)
 
     @_told
-    def runs(self, having: str, experiment: str = EXPERIMENT) -> list[RunRecord]:
-        """All runs that MLflow's search language finds; none where there is no ledger."""
+    def runs(
+        self, having: str, experiment: str = EXPERIMENT, most: int | None = None
+    ) -> list[RunRecord]:
+        """Runs that MLflow's search language finds, the newest first; none where there is no ledger.
+
+        Args:
+            most: of them; None for all.
+        """
         if not self.look():
             return []
         token: str | None = None
         found: list[RunRecord] = []
         while True:
             page = self._client.search_runs(
-                [self._ids[experiment]], having, max_results=1000, page_token=token
+                [self._ids[experiment]],
+                having,
+                max_results=min(most or PAGE, PAGE),
+                page_token=token,
             )
             found += map(_record, page)
             token = page.token
-            if not token:
-                return found
+            if not token or (most and len(found) >= most):
+                return found[:most]
+
+    def runs_with_ids(self, ids: Sequence[str]) -> list[RunRecord]:
+        """Those of the runs that are there, and not deleted."""
+        found: list[RunRecord] = []
+        for first in range(0, len(ids), ASKED_AT_ONCE):
+            listed = ", ".join(f"'{each}'" for each in ids[first : first + ASKED_AT_ONCE])
+            found += self.runs(f"attributes.run_id IN ({listed})")
+        return found
 
     @_told
     def get(self, run_id: str) -> RunRecord:
@@ -296,17 +321,16 @@ class Store:
         time_ms: int,
         tags: Mapping[str, str],
     ) -> None:
-        """Set tags, then log points (name, value, step). The same points with the same time again
+        """Log points (name, value, step), and set tags. The same points with the same time again
         add nothing.
-
-        A run's tags say which points to look for: they are there before any of many are.
         """
         from mlflow.entities import Metric, RunTag
 
-        if tags:
-            self._client.log_batch(run_id, tags=[RunTag(*each) for each in tags.items()])
         metrics = [Metric(name, value, time_ms, step) for name, value, step in points]
-        for first in range(0, len(metrics), BATCH):
+        self._client.log_batch(
+            run_id, metrics=metrics[:BATCH], tags=[RunTag(*each) for each in tags.items()]
+        )
+        for first in range(BATCH, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[first : first + BATCH])
 
     @_told
@@ -315,13 +339,61 @@ class Store:
         self._client.log_text(run_id, text, name)
 
     @_told
-    def registers(self) -> Mapping[str, str]:
-        """All registers that have been written."""
-        return self.get(self._registers).params if self.look() else {}
+    def registers(self, first_parts: Iterable[str] | None = None) -> Mapping[str, str]:
+        """Registers that have been written, by name.
+
+        Args:
+            first_parts: of names, as far as their first slash: more than these may come, but all of
+                these do. Without it all registers come.
+        """
+        if not self.look():
+            return {}
+        asked = None if first_parts is None else {_part_of(each) for each in first_parts}
+        found: dict[str, str] = {}
+        for part, run_id in self._known_parts(asked).items():
+            if asked is None or part in asked:
+                found |= self.get(run_id).params
+        return found
 
     @_told
     def write_once(self, values: Mapping[str, str]) -> dict[str, str]:
         """Write registers, each unless it has been written; returns what each holds then."""
+        of_part: dict[str, dict[str, str]] = {}
+        for name, value in values.items():
+            of_part.setdefault(_part_of(name), {})[name] = value
+        runs, held = self._made_parts(of_part.keys()), dict[str, str]()
+        for part, content in of_part.items():
+            held |= self._write_into(runs[part], content)
+        return {name: held[name] for name in values}
+
+    def _known_parts(self, asked: Collection[str] | None) -> Mapping[str, str]:
+        """The runs that have the registers, by part; read again where one that is asked for lacks."""
+        wanted = PARTS if asked is None else len(asked)
+        if sum(asked is None or part in asked for part in self._parts) < wanted:
+            root = self.get(self._registers).params
+            self._parts = {name: run for name, run in root.items() if name.startswith(PART)}
+        return self._parts
+
+    def _made_parts(self, asked: Collection[str]) -> Mapping[str, str]:
+        """The same, with those made that lack. Of two that make one, one is deleted again."""
+        lacking = [part for part in asked if part not in self._known_parts(asked)]
+        if lacking:
+            tags, drivers = {"raymm.kind": "registers"}, self._ids[DRIVERS]
+            made = {
+                part: str(self._client.create_run(drivers, tags=tags, run_name=part).info.run_id)
+                for part in lacking
+            }
+            chosen = self._write_into(self._registers, made)
+            for part, run_id in made.items():
+                if chosen[part] == run_id:
+                    self._client.set_terminated(run_id, "FINISHED")
+                else:
+                    self._client.delete_run(run_id)
+            self._parts = {**self._parts, **chosen}
+        return self._parts
+
+    def _write_into(self, run_id: str, values: Mapping[str, str]) -> dict[str, str]:
+        """Write parameters of a run, each unless it has a value; returns the values they have."""
         from mlflow.entities import Param
         from mlflow.exceptions import MlflowException
 
@@ -329,25 +401,30 @@ class Store:
         for first in range(0, len(pairs), PARAMS_BATCH):
             batch = pairs[first : first + PARAMS_BATCH]
             try:
-                self._client.log_batch(self._registers, params=batch)  # all of them, or none
+                self._client.log_batch(run_id, params=batch)  # all of them, or none
             except MlflowException:
                 refused = True
                 for pair in batch:
-                    self._write_one(pair.key, pair.value)
-        if not refused:  # what was taken is what they hold; to read all there are takes long
+                    self._write_one(run_id, pair.key, pair.value)
+        if not refused:  # what was taken is what they hold
             return dict(values)
-        there = self.registers()
+        there = self.get(run_id).params
         return {name: there[name] for name in values}
 
-    def _write_one(self, name: str, value: str) -> None:
+    def _write_one(self, run_id: str, name: str, value: str) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.log_param(self._registers, name, value)
+            self._client.log_param(run_id, name, value)
         except MlflowException as error:
             # That somebody was first is told as a value that cannot be changed.
-            if error.error_code != "INVALID_PARAMETER_VALUE" or name not in self.registers():
+            if error.error_code != "INVALID_PARAMETER_VALUE" or name not in self.get(run_id).params:
                 raise
+
+
+def _part_of(name: str) -> str:
+    """The part of the registers that one is in, by its name as far as the first slash."""
+    return f"{PART}{zlib.crc32(name.partition('/')[0].encode()) % PARTS}"
 
 
 def _record(run: Run) -> RunRecord:

@@ -15,7 +15,7 @@ from raymm.config import flat
 from raymm.errors import TrackingError
 from raymm.storage.address import without_credentials
 from raymm.sweep.grid import GridSettings
-from raymm.tracking import Store, StoreAwayError
+from raymm.tracking import PARTS, Store, StoreAwayError
 
 WRITERS, REGISTERS = 4, 150
 
@@ -53,7 +53,8 @@ def test_of_those_who_write_a_register_one_is_first_and_all_are_told_who(tmp_pat
     experiments = MlflowClient(uri).search_experiments()
     assert {each.name for each in experiments} >= {"raymm", "raymm-drivers"}
     made = MlflowClient(uri).search_runs([each.experiment_id for each in experiments])
-    assert len(made) == 1  # the run of the registers; others that were made for it are deleted
+    names = [run.info.run_name for run in made]  # others that were made for the same are deleted
+    assert len(set(names)) == len(names) == 1 + PARTS
 
 
 def test_a_written_register_stays_as_it_is(uri: str) -> None:
@@ -64,6 +65,17 @@ def test_a_written_register_stays_as_it_is(uri: str) -> None:
     assert store.write_once({"b": "2", "c": "2"}) == {"b": "1", "c": "2"}
     with pytest.raises(TrackingError, match="cannot be used"):
         store.write_once({"not a name: %": "1"})
+
+
+def test_registers_of_some_names_are_read_without_those_of_all(uri: str) -> None:
+    store = Store(uri)
+    store.open()
+    values = {f"key{n}/owner/1": str(n) for n in range(2 * PARTS)}
+    assert store.write_once(values) == values
+    asked = Store(uri).registers(["key3", "key4", "unheard-of"])
+    assert values.items() >= asked.items() >= {("key3/owner/1", "3"), ("key4/owner/1", "4")}
+    assert len(asked) < len(values) // 2
+    assert Store(uri).registers().items() >= values.items()
 
 
 @pytest.mark.parametrize("tags", [{}, {"raymm.layout": "999"}])

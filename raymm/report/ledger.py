@@ -22,6 +22,7 @@ from raymm.sweep.tags import (
     SWEEP,
     WORKERS,
     config_of,
+    curve_in,
     result_of,
 )
 from raymm.tracking import RunRecord, Store
@@ -76,11 +77,10 @@ def read_ledger(name: str, tracking_uri: str | None) -> SweepRecord | None:
 def _result(store: Store, run: RunRecord) -> CellResult:
     cell = Cell(run.tags[KEY], from_dict(CellConfig, config_of(run), run.name))
     recorded = set(json.loads(run.tags.get(CURVE, "[]")))
-    curve: dict[int, dict[str, float]] = {}
-    for metric in LOSSES:
-        if metric in recorded:
-            for step, value in store.history(run.run_id, metric):
-                curve.setdefault(step, {"epoch": float(step)})[metric] = value
+    curve = curve_in(run) or {}
+    for metric in recorded.intersection(() if curve else LOSSES):
+        for step, value in store.history(run.run_id, metric):
+            curve.setdefault(step, {"epoch": float(step)})[metric] = value
     # What a curve has under a name is not the final metric of that name.
     named = {0: dict.fromkeys(recorded, 0.0)}
     result = result_of(cell, run.tags.get(DATASET, ""), run, named)

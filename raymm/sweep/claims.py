@@ -24,12 +24,12 @@ could hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from raymm.sweep.drivers import Watch
 from raymm.sweep.tags import DRIVER, KIND
-from raymm.tracking import GoneError, Store
+from raymm.tracking import GoneError, RunRecord, Store
 
 OWNER, RUN = "owner", "run"
 CANDIDATE = "candidate"
@@ -61,13 +61,22 @@ class Claims:
         self._store, self._driver, self._watch = store, driver, watch
         self._runs: dict[str, tuple[int, str]] = {}
 
-    def take(self, keys: Iterable[str]) -> Taken:
+    def learn(self, keys: Collection[str]) -> None:
+        """Read at once which runs cells have, for `run_of`.
+
+        Should somebody write one later, the register that is offered a run then holds that one.
+        """
+        registers = _newest(self._store.registers(keys))
+        for key in keys:
+            self._runs[key] = registers.get((key, RUN), (0, ""))
+
+    def take(self, keys: Collection[str]) -> Taken:
         """Claim those of the cells that no living driver has.
 
         Raises:
             TrackingError: the store cannot be asked or written.
         """
-        registers = _newest(self._store.registers())
+        registers = _newest(self._store.registers(keys))
         lives = _remembered(self._watch.lives)
         taken, wanted = Taken(set(), {}), dict[str, str]()
         for key in keys:
@@ -89,9 +98,9 @@ class Claims:
                     taken.others[key] = held[register]
         return taken
 
-    def lost(self, keys: Iterable[str]) -> dict[str, str]:
+    def lost(self, keys: Collection[str]) -> dict[str, str]:
         """Those of the cells, once this driver's, that another has taken over: by whom."""
-        registers = _newest(self._store.registers())
+        registers = _newest(self._store.registers(keys))
         owners = {key: registers.get((key, OWNER), (0, ""))[1] for key in keys}
         return {key: owner for key, owner in owners.items() if owner != self._driver}
 
@@ -99,33 +108,37 @@ class Claims:
         """Whether a driver may be taken for dead now."""
         return not self._watch.lives(driver)
 
-    def run_of(self, key: str, name: str) -> str:
+    def run_of(self, key: str, name: str) -> tuple[str, RunRecord | None]:
         """The run of a cell or a sweep, made if there is none or it has been deleted.
 
         Args:
             name: what a run that is made is called. It gets its tags from the caller.
+
+        Returns:
+            Its id, and what the store has of it; None if it was made just now, and runs.
         """
-        # Of a cell that was claimed it is known from then: to read all registers for each cell takes
-        # long. Should somebody have written one since, the register that is offered a run holds it.
         if key not in self._runs:
-            self._runs[key] = _newest(self._store.registers()).get((key, RUN), (0, ""))
+            self.learn([key])
         number, run_id = self._runs[key]
-        if run_id and self._is_there(run_id):
-            return run_id
+        there = self._found(run_id) if run_id else None
+        if there is not None:
+            return run_id, there
         candidate = self._store.create(name, {KIND: CANDIDATE, DRIVER: self._driver})
         register = f"{key}/{RUN}/{number + 1}"
         chosen = self._store.write_once({register: candidate})[register]
-        if chosen != candidate:
-            self._store.delete(candidate)
         self._runs[key] = number + 1, chosen
-        return chosen
+        if chosen == candidate:
+            return chosen, None
+        self._store.delete(candidate)
+        return chosen, self._store.get(chosen)
 
     def bury(self, driver: str) -> None:
         """End what a dead driver has left open: its record, and the runs that bear its name still.
 
         What another driver has begun since bears that one's name, and is left alone.
         """
-        if not self._is_there(driver) or self._store.get(driver).status != "RUNNING":
+        record = self._found(driver)
+        if record is None or record.status != "RUNNING":
             return  # it ended in good order, or is buried
         registers = _newest(self._store.registers())
         chosen = {run for (_, kind), (_, run) in registers.items() if kind == RUN}
@@ -136,11 +149,20 @@ class Claims:
                 self._store.set_status(run.run_id, "KILLED")
         self._store.set_status(driver, "KILLED")
 
-    def _is_there(self, run_id: str) -> bool:
+    def _found(self, run_id: str) -> RunRecord | None:
+        """A run; None if it is deleted."""
         try:
-            return not self._store.get(run_id).deleted
+            record = self._store.get(run_id)
         except GoneError:
-            return False
+            return None
+        return None if record.deleted else record
+
+
+def run_ids(store: Store, keys: Collection[str]) -> dict[str, str]:
+    """The runs that cells have, by cell key. Nobody says that they are still there."""
+    registers = _newest(store.registers(keys))
+    found = {key: registers.get((key, RUN), (0, ""))[1] for key in keys}
+    return {key: run for key, run in found.items() if run}
 
 
 def _newest(registers: Mapping[str, str]) -> dict[tuple[str, str], tuple[int, str]]:

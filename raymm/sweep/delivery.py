@@ -5,7 +5,7 @@ from __future__ import annotations
 from raymm.sweep.claims import Claims
 from raymm.sweep.drivers import Driver
 from raymm.sweep.outbox import Message
-from raymm.sweep.tags import CONFIG, KEY, PARENT, REASON, SWEEP
+from raymm.sweep.tags import CONFIG, CURVE, KEY, PARENT, SWEEP
 from raymm.tracking import Store
 
 OF_ITS_MAKER = {SWEEP, PARENT, CONFIG}
@@ -22,6 +22,7 @@ class Delivery:
     def __init__(self, store: Store, driver: Driver, claims: Claims, parent: str) -> None:
         self._store, self._driver, self._claims, self._parent = store, driver, claims, parent
         self._runs: dict[str, str] = {}
+        self._curves: dict[str, str] = {}
 
     def __call__(self, message: Message) -> None:
         """Bring one message.
@@ -40,24 +41,35 @@ class Delivery:
         elif do == "tag":
             self._store.describe(self._run(message), message["tags"])
         elif do == "points":
-            points = [(name, value, step) for name, value, step in message["points"]]
-            self._store.log(self._run(message), points, message["time"], message["tags"])
+            self._points(message)
         elif do == "end":
-            run_id = self._run(message)
-            self._store.describe(run_id, {REASON: message["reason"]})
-            self._store.set_status(run_id, message["status"])
+            self._log(message)
+            self._store.set_status(self._run(message), message["status"])
+            self._curves.pop(message["key"], None)
 
     def _start(self, message: Message) -> None:
-        run_id = self._claims.run_of(message["key"], message["title"])
+        run_id, there = self._claims.run_of(message["key"], message["title"])
         self._runs[message["key"]] = run_id
-        there = self._store.get(run_id)
-        kept = OF_ITS_MAKER if KEY in there.tags else set()
+        kept = OF_ITS_MAKER if there and KEY in there.tags else set()
         tags = {name: value for name, value in message["tags"].items() if name not in kept}
-        self._store.describe(run_id, tags, {} if there.params else message["params"])
-        self._store.set_status(run_id, "RUNNING")
+        self._store.describe(run_id, tags, {} if there and there.params else message["params"])
+        if there:
+            self._store.set_status(run_id, "RUNNING")
+
+    def _points(self, message: Message) -> None:
+        """Epochs. Which curves to look for is said before any of their points is there."""
+        key, curves = message["key"], message["tags"][CURVE]
+        if self._curves.get(key) != curves:
+            self._store.describe(self._run(message), {CURVE: curves})
+            self._curves[key] = curves
+        self._log(message)
+
+    def _log(self, message: Message) -> None:
+        points = [(name, value, step) for name, value, step in message["points"]]
+        self._store.log(self._run(message), points, message["time"], message["tags"])
 
     def _run(self, message: Message) -> str:
         key = message["key"]
         if key not in self._runs:
-            self._runs[key] = self._claims.run_of(key, key)
+            self._runs[key], _ = self._claims.run_of(key, key)
         return self._runs[key]

@@ -70,6 +70,14 @@ def estimate(cell: CellConfig, dataset: Dataset, workers: int, gpu: bool) -> Nee
         workers: that share its batches.
         gpu: whether on a GPU, else on the CPU.
     """
+    decides = (
+        cell.model, cell.loss, cell.data.sparsity, cell.train.batch_size, cell.train.precision,
+        workers, gpu,
+    )  # fmt: skip
+    return dataset.remembered(("need", *decides), lambda: _estimate(cell, dataset, workers, gpu))
+
+
+def _estimate(cell: CellConfig, dataset: Dataset, workers: int, gpu: bool) -> Need:
     parameters = _parameters(specs(dataset), cell.model, cell.loss)
     model, embeddings, pairs = cell.model, *_embeddings(cell, dataset)
     inner, heads = int(model.width * model.feedforward_factor * 2 / 3), model.heads

@@ -11,10 +11,10 @@ from raymm.sweep.cells import Cell
 from raymm.sweep.estimate import SLACK, Need, estimate
 from raymm.sweep.plan import Sweep
 from raymm.sweep.prices import GPU_MEMORY_GIB, Instance, Prices, read_prices
-from raymm.sweep.recorded import Recorded, Taken
+from raymm.sweep.recorded import Recorded, Taken, read_recorded
 from raymm.sweep.room import cells_at_a_time, check_memory
 from raymm.sweep.states import STATES, State, cell_states
-from raymm.sweep.tags import KIND, condition
+from raymm.sweep.tags import condition
 
 Fit = Literal["yes", "in parts", "no"]
 START_S = 20.0
@@ -134,8 +134,8 @@ def forecast(sweep: Sweep, times: Callable[[Cell], int] = lambda cell: 1) -> For
     """
     settings = sweep.settings
     states = cell_states(sweep)
-    runs = sweep.ledger.store.runs(f"tags.`{KIND}` = 'cell'")
-    recorded = Recorded(runs, sweep.dataset, settings.gpu or "CPU", settings.workers)
+    how = (settings.gpu or "CPU", settings.workers)
+    recorded = read_recorded(sweep.ledger.store, sweep.cells, sweep.dataset, *how)
     kinds: dict[str, list[Cell]] = {}
     for cell in sweep.cells:
         kinds.setdefault(condition(cell).partition(" S=")[0], []).extend([cell] * times(cell))

@@ -7,11 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 
 from raymm.sweep.apart import apart
 from raymm.sweep.cells import Cell, CellResult
-from raymm.sweep.tags import CURVE, KEY, KIND, Curve, Point, result_of
+from raymm.sweep.claims import run_ids
+from raymm.sweep.tags import CURVE, KEY, PART_OF, Curve, Point, curve_in, result_of
 from raymm.tracking import RunRecord, Store
-
-FEW = 8
-"""Cells whose runs are looked for one by one."""
 
 
 class Known:
@@ -26,17 +24,20 @@ class Known:
     def __init__(self, store: Store, dataset: str) -> None:
         self._store, self._dataset = store, dataset
         self.curves: dict[str, Curve] = {}
+        self.used_by: dict[str, frozenset[str]] = {}
+        """The sweeps that cells' runs have been seen to be part of, by cell key."""
         self._finals: dict[str, dict[str, float]] = {}
 
     def runs_of(self, wanted: Collection[str]) -> dict[str, RunRecord]:
         """The runs that cells have, by cell key."""
-        having = f"tags.`{KIND}` = 'cell'"
-        if len(wanted) <= FEW:  # a search asks for a trial's cells: not for all runs each time
-            asked = [f"{having} and tags.`{KEY}` = '{key}'" for key in sorted(wanted)]
-        else:
-            asked = [having]
-        runs = [run for each in asked for run in self._store.runs(each)]
-        return {run.tags[KEY]: run for run in runs if run.tags.get(KEY) in wanted}
+        # By their ids: a run has some hundred tags, parameters and metrics, and the ledger may hold
+        # many of other cells.
+        runs = self._store.runs_with_ids(list(run_ids(self._store, wanted).values()))
+        found = {run.tags[KEY]: run for run in runs if run.tags.get(KEY) in wanted}
+        for key, run in found.items():
+            sweeps = (tag.removeprefix(PART_OF) for tag in run.tags if tag.startswith(PART_OF))
+            self.used_by[key] = frozenset(sweeps)
+        return found
 
     def result(self, cell: Cell, run: RunRecord) -> CellResult:
         """A cell whose run has ended, as it was when it ended."""
@@ -68,6 +69,9 @@ class Known:
 
     def _read_curve(self, run: RunRecord) -> Curve:
         """Recorded epochs by number."""
+        kept = curve_in(run)
+        if kept is not None:
+            return kept
         epochs: Curve = {}
         for name in json.loads(run.tags.get(CURVE, "[]")):
             for step, value in self._store.history(run.run_id, name):

@@ -35,12 +35,14 @@ from raymm.sweep.tags import (
     KIND,
     PARENT,
     PART_OF,
+    REASON,
     STATUS_OF,
     SWEEP,
     cell_tags,
     commit_tag,
     condition_tags,
     final_points,
+    history_tag,
     params,
     run_name,
 )
@@ -120,12 +122,17 @@ class Ledger:
         """The runs that cells have, by cell key. Writes nothing."""
         return self._known.runs_of({cell.key for cell in cells})
 
-    def finished(self, cells: Sequence[Cell]) -> dict[str, CellResult]:
+    def finished(
+        self, cells: Sequence[Cell], runs: Mapping[str, RunRecord] | None = None
+    ) -> dict[str, CellResult]:
         """Those of the cells that are finished, by key, with their metrics and curves.
 
         Which splits they are scored on is for the caller to see.
+
+        Args:
+            runs: that the cells have, where they have been `seen` already.
         """
-        runs = self.seen(cells)
+        runs = self.seen(cells) if runs is None else runs
         return {
             cell.key: self.result(cell, runs[cell.key])
             for cell in cells
@@ -174,14 +181,15 @@ class Ledger:
                 with suppress(StoreAwayError):  # others find out by the heartbeat
                     driver.close("KILLED")
                 raise
-        parent = claims.run_of(sweep_key, name)
+        parent, there = claims.run_of(sweep_key, name)
         delivery = Delivery(self.store, driver, claims, parent)
         outbox = Outbox(folder, driver.id, delivery, self._retry_s)
         left = LeftBehind(folder, driver.id, claims, self._known, outbox, self._mine)
         self._open = _Open(name, storage, parent, driver, claims, outbox, left, how)
         tags = {SWEEP: name, KIND: "sweep", DRIVER: driver.id, **how, **commit_tag()}
-        new = not self.store.get(parent).params
-        self.store.describe(parent, tags | condition_tags(cells), params(settings) if new else {})
+        described = bool(there and there.params)
+        own = {} if described else params(settings)
+        self.store.describe(parent, tags | condition_tags(cells), own)
         self.store.set_status(parent, "RUNNING")
 
     def claim(self, cells: Sequence[Cell]) -> Granted:
@@ -190,7 +198,7 @@ class Ledger:
         What a driver that died has left unsent is recorded first.
         """
         now = self._opened()
-        taken = now.claims.take(cell.key for cell in cells)
+        taken = now.claims.take([cell.key for cell in cells])
         for driver in taken.dead:
             now.claims.bury(driver)
         mine = {cell.key: cell for cell in cells if cell.key in taken.mine}
@@ -207,22 +215,22 @@ class Ledger:
         ended = {
             key: each for key, each in results.items() if key not in mine or each.scored("test")
         }
+        elsewhere = {key: of for key, of in taken.others.items() if key not in ended}
+        names = {driver: who(self.store.get(driver)) for driver in set(elsewhere.values())}
         return Granted(
             mine=[cell for key, cell in mine.items() if key not in ended],
             ended=ended,
-            elsewhere={
-                key: who(self.store.get(driver))
-                for key, driver in taken.others.items()
-                if key not in ended
-            },
+            elsewhere={key: names[driver] for key, driver in elsewhere.items()},
         )
 
     def mark_part_of_sweep(self, keys: Iterable[str]) -> None:
         """Say on the runs of cells, which another sweep may have made, that this one uses them."""
-        for key in keys:
-            self._put(
-                {"do": "tag", "key": key, "tags": {f"{PART_OF}{self._opened().name}": "true"}}
-            )
+        now = self._opened()
+        new = [key for key in keys if now.name not in self._known.used_by.get(key, ())]
+        if new:
+            now.claims.learn(new)
+        for key in new:
+            self._put({"do": "tag", "key": key, "tags": {f"{PART_OF}{now.name}": "true"}})
 
     def start(self, cell: Cell, said: Mapping[str, str] | None = None) -> None:
         """Make the cell's run, or take up the one it has. A cell not yet claimed is claimed.
@@ -281,11 +289,11 @@ class Ledger:
     def end(self, result: CellResult) -> None:
         """End a started cell's run as finished, failed or stopped, with metrics or the reason."""
         # A cell that is scored on another split after its end has most of them already.
-        finals = final_points(result.metrics, self._known.curves[result.key])
-        points = self._known.new_finals(result.key, finals)
-        self._put({"do": "points", "key": result.key, "points": points, "tags": {}})
-        reason, status = result.reason[:4000], STATUS_OF[result.status]
-        self._put({"do": "end", "key": result.key, "reason": reason, "status": status})
+        curve, status = self._known.curves[result.key], STATUS_OF[result.status]
+        points = self._known.new_finals(result.key, final_points(result.metrics, curve))
+        tags = {REASON: result.reason[:4000]} | (history_tag(curve) if status == "FINISHED" else {})
+        message = {"do": "end", "key": result.key, "points": points, "tags": tags}
+        self._put({**message, "status": status})
         self._begun.pop(result.key, None)
 
     def close_sweep(self, status: str) -> None:

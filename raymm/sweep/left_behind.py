@@ -88,11 +88,11 @@ class LeftBehind:
     def _put(self, message: Message) -> None:
         """Put a message of a dead driver, less what the store has."""
         key = message["key"]
-        if message["do"] != "points":
-            self._outbox.put(message)
-        elif message["tags"]:
+        if message["do"] == "points":
             points = self._known.new_in_curve(key, message["points"])
             self._outbox.put({**message, "points": points})
-        else:
+        elif message["do"] == "end":
             points = self._known.new_finals(key, message["points"])
             self._outbox.put({**message, "points": points})
+        else:
+            self._outbox.put(message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.ledger import Ledger
 from raymm.sweep.places import check_folder, check_storage, claim_folder, sweep_name
 from raymm.sweep.settings import SweepSettings
+from raymm.tracking import RunRecord
 from raymm.training.cluster import groups_on_this_machine
 
 
@@ -30,6 +31,7 @@ class Sweep:
         cells: all of them, in the order they are to be trained.
         finished: results of those that are finished already, by key.
         folder: where the results go; a working copy, if that is an address.
+        runs: of the cells that are not finished, as far as they had one when this was prepared, by key.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Sweep:
     finished: Mapping[str, CellResult]
     folder: Path
     ledger: Ledger
+    runs: Mapping[str, RunRecord] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[Cell]:
@@ -74,12 +77,15 @@ def prepare_sweep(settings: SweepSettings, dataset: Dataset | None = None) -> Sw
     if settings.address is None and settings.gpu is None and not settings.plan:
         groups_on_this_machine(settings.workers, settings.cpus_per_worker)
     ledger = Ledger(settings.tracking_uri, dataset.name, artifacts=settings.artifacts)
+    runs = ledger.seen(cells)
+    finished = scored_on_test(ledger.finished(cells, runs))
     return Sweep(
         name=name,
         settings=settings,
         dataset=dataset,
         cells=cells,
-        finished=scored_on_test(ledger.finished(cells)),
+        finished=finished,
+        runs={key: run for key, run in runs.items() if key not in finished},
         folder=folder,
         ledger=ledger,
     )

@@ -9,13 +9,19 @@ from dataclasses import dataclass
 
 from raymm.config import CellConfig, to_dict
 from raymm.data.dataset import Dataset
-from raymm.sweep.tags import ACCELERATOR, DATASET, WORKERS, params
+from raymm.sweep.cells import Cell
+from raymm.sweep.tags import ACCELERATOR, DATASET, KIND, WORKERS, params
 from raymm.sweep.work import relative_work
-from raymm.tracking import RunRecord
+from raymm.tracking import RunRecord, Store
 
 AROUND_S = 60.0
 """Most that a cell is taken to have spent on what is not training, unless it trained longer."""
 SAME = ("train.batch_size", "train.precision")
+ASKED = ("model.name", "model.width", "model.depth", *SAME)
+"""Parameters that MLflow is asked by; in the rest of them like cells agree too."""
+MOST = 200
+"""Cells of a kind that an expectation is made of."""
+Kind = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,16 @@ class Taken:
     cells: int
     seconds: float | None
     memory_gib: float | None
+
+
+@dataclass(frozen=True)
+class _Like:
+    """A cell that has run: its work beside others, and what it took."""
+
+    work: float
+    train_s: float
+    rest_s: float
+    memory_gib: float
 
 
 class Recorded:
@@ -48,30 +64,73 @@ class Recorded:
         self, runs: Iterable[RunRecord], dataset: Dataset, accelerator: str, workers: int
     ) -> None:
         self._dataset = dataset
-        where = {DATASET: dataset.name, ACCELERATOR: accelerator, WORKERS: str(workers)}
-        self._runs = [run for run in runs if is_measured(run) and where.items() <= run.tags.items()]
+        self._runs: dict[Kind, list[RunRecord]] = {}
+        self._like: dict[Kind, list[_Like]] = {}
+        self._kinds: dict[tuple[object, ...], Kind] = {}
+        where = _where(dataset, accelerator, workers)
+        for run in runs:
+            if is_measured(run) and where.items() <= run.tags.items():
+                self._runs.setdefault(kind_of(run.params), []).append(run)
 
     def of(self, cell: CellConfig) -> Taken:
         """What like cells have taken."""
-        like = [run for run in self._runs if kind_of(run.params) == kind_of(params(to_dict(cell)))]
+        like = self._likes(cell)
         if not like:
             return Taken(0, None, None)
+        work = relative_work(cell, self._dataset)
         return Taken(
             cells=len(like),
-            seconds=statistics.median(self._scaled(run, cell) for run in like),
-            memory_gib=max(run.metrics["memory/peak_gib"] for run in like),
+            seconds=statistics.median(e.train_s * (work / e.work) + e.rest_s for e in like),
+            memory_gib=max(each.memory_gib for each in like),
         )
 
-    def _scaled(self, run: RunRecord, cell: CellConfig) -> float:
-        """Seconds that a cell would take at the speed of a run."""
+    def _likes(self, cell: CellConfig) -> list[_Like]:
+        decides = (cell.model, cell.train.batch_size, cell.train.precision)
+        if decides not in self._kinds:
+            self._kinds[decides] = kind_of(params(to_dict(cell)))
+        kind = self._kinds[decides]
+        if kind not in self._like:
+            self._like[kind] = [self._as_like(run, cell) for run in self._runs.get(kind, [])]
+        return self._like[kind]
+
+    def _as_like(self, run: RunRecord, cell: CellConfig) -> _Like:
         trained = dataclasses.replace(
             cell,
             data=dataclasses.replace(cell.data, sparsity=float(run.params["data.sparsity"])),
             train=dataclasses.replace(cell.train, epochs=int(run.params["train.epochs"])),
         )
-        ratio = relative_work(cell, self._dataset) / relative_work(trained, self._dataset)
-        train_s, rest_s = parts_s(run)
-        return train_s * ratio + rest_s
+        return _Like(
+            relative_work(trained, self._dataset), *parts_s(run), run.metrics["memory/peak_gib"]
+        )
+
+
+def read_recorded(
+    store: Store, cells: Iterable[Cell], dataset: Dataset, accelerator: str, workers: int
+) -> Recorded:
+    """The newest finished cells of a ledger that may be like some cells: `MOST` for each kind.
+
+    Raises:
+        TrackingError: the ledger cannot be read.
+    """
+    where = [
+        f"tags.`{name}` = '{value}'"
+        for name, value in {KIND: "cell", **_where(dataset, accelerator, workers)}.items()
+    ]
+    chosen = {(c.config.model, c.config.train.batch_size, c.config.train.precision) for c in cells}
+    asked = {
+        (model.name, str(model.width), str(model.depth), str(batch), precision)
+        for model, batch, precision in chosen
+    }
+    runs: list[RunRecord] = []
+    for values in sorted(asked):
+        like = [f"params.`{n}` = '{value}'" for n, value in zip(ASKED, values, strict=True)]
+        having = " and ".join(["attributes.status = 'FINISHED'", *where, *like])
+        runs += store.runs(having, most=MOST)
+    return Recorded(runs, dataset, accelerator, workers)
+
+
+def _where(dataset: Dataset, accelerator: str, workers: int) -> dict[str, str]:
+    return {DATASET: dataset.name, ACCELERATOR: accelerator, WORKERS: str(workers)}
 
 
 def parts_s(run: RunRecord) -> tuple[float, float]:
@@ -87,6 +146,8 @@ def is_measured(run: RunRecord) -> bool:
     return run.status == "FINISHED" and {"time/train_s", "memory/peak_gib"} <= run.metrics.keys()
 
 
-def kind_of(of: Mapping[str, str]) -> dict[str, str]:
+def kind_of(of: Mapping[str, str]) -> Kind:
     """Of a cell's parameters in MLflow, those in which like cells agree."""
-    return {name: v for name, v in of.items() if name.startswith("model.") or name in SAME}
+    return frozenset(
+        (name, value) for name, value in of.items() if name.startswith("model.") or name in SAME
+    )

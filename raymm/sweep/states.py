@@ -18,7 +18,7 @@ STATES: tuple[State, ...] = get_args(State)
 
 
 def cell_states(sweep: Sweep) -> dict[str, State]:
-    """The state of each cell, by key.
+    """The state that each cell had when the sweep was prepared, by key.
 
     finished: nothing is left to do. running: with a driver that seems to live.
     failed: it will be tried again. resumable: it was interrupted, and goes on from a checkpoint.
@@ -28,11 +28,10 @@ def cell_states(sweep: Sweep) -> dict[str, State]:
         TrackingError: the ledger cannot be read.
         SweepError: the storage cannot be read.
     """
-    runs = sweep.ledger.seen(sweep.cells)
     alive: dict[str, bool] = {}
     states: dict[str, State] = {}
     for cell in sweep.cells:
-        run = runs.get(cell.key)
+        run = sweep.runs.get(cell.key)
         if cell.key in sweep.finished:
             states[cell.key] = "finished"
         elif run is not None and _is_running(run, sweep.ledger.store, alive):

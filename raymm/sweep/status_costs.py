@@ -139,7 +139,7 @@ def _model(condition: str) -> str:
 
 
 def _kind(title: str, cells: int, own: Sequence[RunRecord], measured: Sequence[RunRecord]) -> Kind:
-    alike = [(kind_of(run.params), run.tags.get(DATASET)) for run in own]
+    alike = {(kind_of(run.params), run.tags.get(DATASET)) for run in own}
     like = [run for run in measured if (kind_of(run.params), run.tags.get(DATASET)) in alike]
     seconds = statistics.median(sum(parts_s(run)) for run in like) if like else None
     finished = [run for run in own if is_measured(run)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,13 +14,16 @@ from raymm.science import SCIENCE_VERSION
 from raymm.storage.address import without_credentials
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.environment import git_commit
-from raymm.tracking import RunRecord
+from raymm.tracking import TAG_CHARS, RunRecord
 
 FINAL = "final/"
 KIND, SWEEP, DRIVER = "raymm.kind", "raymm.sweep", "raymm.driver"
 KEY, PART_OF, CONDITION = "raymm.cell_key", "raymm.part_of.", "raymm.condition"
 MODEL, SPARSITY, SEED = "raymm.model", "raymm.sparsity", "raymm.seed"
 DATASET, REASON, CURVE, EPOCH = "raymm.dataset", "raymm.reason", "raymm.curve", "raymm.epoch"
+HISTORY = "raymm.history"
+"""A finished cell's whole curve, where it is short: to ask MLflow for a curve takes a call for each
+of its metrics, which is minutes for thousands of cells."""
 STORAGE, SCIENCE, CONFIG = "raymm.storage", "raymm.science_version", "raymm.config"
 ACCELERATOR, WORKERS, CPUS = "raymm.accelerator", "raymm.workers", "raymm.cpus_per_worker"
 GPU_SHARE, CLUSTER = "raymm.gpus_per_worker", "raymm.cluster"
@@ -90,6 +95,22 @@ def commit_tag() -> dict[str, str]:
     """The commit of this program, where there is one."""
     commit = git_commit()
     return {"mlflow.source.git.commit": commit} if commit else {}
+
+
+def history_tag(curve: Curve) -> dict[str, str]:
+    """A curve as a tag; none if it is too long for one."""
+    text = json.dumps([epoch for _, epoch in sorted(curve.items())])
+    packed = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    return {HISTORY: packed} if len(packed) <= TAG_CHARS else {}
+
+
+def curve_in(run: RunRecord) -> Curve | None:
+    """The curve that a finished cell's tag has; None if there is none."""
+    packed = run.tags.get(HISTORY)
+    if packed is None or run.status != "FINISHED":
+        return None
+    epochs = json.loads(zlib.decompress(base64.b64decode(packed)))
+    return {int(epoch["epoch"]): epoch for epoch in epochs}
 
 
 def final_points(metrics: Mapping[str, float], curve: Curve) -> list[Point]:

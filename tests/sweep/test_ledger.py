@@ -59,6 +59,11 @@ def test_what_is_read_back_is_what_was_recorded(uri: str) -> None:
     assert math.isnan(odd.pop("probe/odd"))
     assert odd == {name: value for name, value in METRICS.items() if name != "probe/odd"}
     assert back.curve == CURVE
+    (finished,) = [run for run in runs(uri, "cell") if run.info.status == "FINISHED"]
+    assert "raymm.history" in finished.data.tags
+    MlflowClient(uri).delete_tag(finished.info.run_id, "raymm.history")  # as that of a long curve
+    again = Ledger(uri, "digits").finished([cell(1)])["key1"]
+    assert again.curve == back.curve and repr(again.metrics) == repr(back.metrics)
     assert (back.cell, back.status, back.dataset) == (cell().config, "finished", "digits")
 
 
@@ -94,6 +99,31 @@ def test_another_sweep_that_uses_a_cell_says_so_on_its_run(uri: str) -> None:
     (run,) = runs(uri, "cell")
     assert run.data.tags["raymm.sweep"] == "first"
     assert {"raymm.part_of.first", "raymm.part_of.second"} <= run.data.tags.keys()
+
+
+def test_what_a_cells_run_says_already_is_not_said_again(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(uri, "first") as ledger:
+        train(ledger, cell())
+    with opened(uri, "first") as again, monkeypatch.context() as watched:
+        put: list[object] = []
+        watched.setattr(Ledger, "_put", lambda self, message: put.append(message))
+        again.mark_part_of_sweep(again.finished([cell(), cell(2)]))
+        assert put == []
+        again.mark_part_of_sweep(["key2"])
+        assert len(put) == 1
+
+
+def test_a_curve_that_is_too_long_for_a_tag_is_read_from_its_points(uri: str) -> None:
+    epochs = [{"epoch": float(n), "loss/val": math.sin(n)} for n in range(1, 801)]
+    with opened(uri) as ledger:
+        ledger.start(cell())
+        ledger.log_epochs("key1", epochs)
+        ledger.end(result(cell()))
+    (run,) = runs(uri, "cell")
+    assert "raymm.history" not in run.data.tags
+    assert list(Ledger(uri, "digits").finished([cell()])["key1"].curve) == epochs
 
 
 def test_a_cell_whose_run_was_deleted_gets_another(uri: str) -> None:
