@@ -34,7 +34,7 @@ def cells_at_a_time(sweep: Sweep, cells: Sequence[Cell]) -> int:
         SweepError: the cluster cannot be reached, or not even one of some kind fits.
     """
     from raymm.sweep.machines import check_cluster
-    from raymm.training.cluster import connected, groups_on_this_machine, groups_that_fit
+    from raymm.training.cluster import connected, groups_on_this_machine, room_on_cluster
 
     settings = sweep.settings
     if settings.address is not None:
@@ -43,7 +43,8 @@ def cells_at_a_time(sweep: Sweep, cells: Sequence[Cell]) -> int:
         with connected(settings.address):
             check_cluster(sweep)
             fit = sum(
-                groups_that_fit(settings.workers, resources, gpu) for gpu in by_gpu(sweep, cells)
+                room_on_cluster(settings.workers, resources, gpu).groups
+                for gpu in by_gpu(sweep, cells)
             )
     elif settings.gpu is None:
         fit = groups_on_this_machine(settings.workers, settings.cpus_per_worker)

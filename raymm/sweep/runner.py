@@ -157,16 +157,17 @@ def train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder, stopping: Event
         TrackingError: the tracking store has refused something.
         KeyboardInterrupt: a second Ctrl-C.
     """
-    from raymm.training.cluster import groups_that_fit
+    from raymm.training.cluster import room_on_cluster
     from raymm.training.pool import WorkerPool
     from raymm.training.scratch import scratch_folder
 
     with scratch_folder("tune") as folder, ExitStack() as stack:
         lanes, pools = [], []
         for job in jobs:
-            fit = groups_that_fit(job.pool.workers, job.pool.resources(), job.pool.gpu)
-            groups = min(fit, job.at_once or fit, max(1, job.dealer.at_most))
-            pool = WorkerPool(job.pool, sweep.dataset, groups=groups, expected=job.expected)
+            room = room_on_cluster(job.pool.workers, job.pool.resources(), job.pool.gpu)
+            groups = min(room.groups, job.at_once or room.groups, max(1, job.dealer.at_most))
+            shape = dataclasses.replace(job.pool, one_node=room.one_node)
+            pool = WorkerPool(shape, sweep.dataset, groups=groups, expected=job.expected)
             pools.append(stack.enter_context(pool))
             lanes.append(_Lane(job.dealer, pool.dispatcher, groups))
         tuner = _tuner(lanes, recorder, folder, stopping)

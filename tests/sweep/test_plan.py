@@ -14,7 +14,7 @@ from raymm.errors import ConfigError, DataError, SweepError
 from raymm.sweep.grid import GridSettings
 from raymm.sweep.places import check_folder, check_storage, claim_folder, sweep_name
 from raymm.sweep.plan import claim_places, prepare_sweep, print_plan
-from raymm.training.placing import workers_that_fit
+from raymm.training.placing import room_for
 from tests.sweep.small import dataset
 
 
@@ -156,15 +156,15 @@ def test_what_would_stop_each_cell_is_found_first() -> None:
 def test_workers_fit_node_by_node_or_into_what_a_cluster_may_grow_to() -> None:
     head: dict[str, float] = {"CPU": 3}
     gpus: dict[str, float] = {"CPU": 8, "GPU": 2, "accelerator_type:A10G": 1}
-    assert workers_that_fit([head, head], {"CPU": 2}) == 2
-    assert workers_that_fit([head, gpus], {"CPU": 1, "GPU": 1}) == 2
-    assert workers_that_fit([head, gpus], {"GPU": 1, "accelerator_type:A100": 0.001}) == 0
-    assert workers_that_fit([head], {"CPU": 1, "GPU": 1}, [({"CPU": 64, "GPU": 8}, 1)]) == 8
-    assert workers_that_fit([head], {"CPU": 8, "GPU": 1}, [({"CPU": 12, "GPU": 4}, 3)]) == 3
-    assert workers_that_fit([gpus], {"CPU": 1}) == 8
+    assert room_for(1, [head, head], {"CPU": 2}).groups == 2
+    assert room_for(1, [head, gpus], {"CPU": 1, "GPU": 1}).groups == 2
+    assert room_for(1, [head, gpus], {"GPU": 1, "accelerator_type:A100": 0.001}).groups == 0
+    assert room_for(1, [head], {"CPU": 1, "GPU": 1}, [({"CPU": 64, "GPU": 8}, 1)]).groups == 8
+    assert room_for(1, [head], {"CPU": 8, "GPU": 1}, [({"CPU": 12, "GPU": 4}, 3)]).groups == 3
+    assert room_for(1, [gpus], {"CPU": 1}).groups == 8
 
 
 def test_what_one_kind_of_node_has_is_no_room_for_another() -> None:
     a10g, a100 = {"CPU": 8, "GPU": 1, "accelerator_type:A10G": 1}, {"CPU": 96, "GPU": 8}
     needs = {"CPU": 1, "GPU": 1, "accelerator_type:A10G": 0.001}
-    assert workers_that_fit([], needs, [(a10g, 4), (a100, 1)]) == 4
+    assert room_for(1, [], needs, [(a10g, 4), (a100, 1)]).groups == 4
