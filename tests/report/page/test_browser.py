@@ -85,3 +85,10 @@ def test_two_thousand_cells_open_in_three_seconds(tmp_path: Path) -> None:
 def test_an_error_of_the_page_would_be_seen(page: Path) -> None:
     seen = visit(page, width=390, script="setTimeout(() => nothingOfThatName(), 0);")
     assert any("nothingOfThatName" in line for line in seen.console)
+
+
+def test_a_slow_page_would_be_seen(tmp_path: Path) -> None:
+    file = tmp_path / "slow.html"
+    busy = "let x = 0; for (let i = 0; i < 2e9; i++) x = (x + i) | 0; document.title = x;"
+    file.write_text(f"<!DOCTYPE html><title>slow</title><script>{busy}</script>")
+    assert seconds_to_draw(file) > 0.3
