@@ -1,4 +1,4 @@
-"""What the pages of docs/ hold: their commands, by section, and their Python."""
+"""What README and the pages of docs/ hold: their commands, and their Python."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def page(name: str) -> str:
-    """The text of a page."""
-    return (ROOT / "docs" / name).read_text()
+    """The text of a README.md, by its path, or of a page of docs/."""
+    return (ROOT / name if name.endswith("README.md") else ROOT / "docs" / name).read_text()
 
 
 def commands(name: str) -> list[str]:
-    """A page's commands: indented lines that begin with raymm or python."""
-    lines = page(name).splitlines()
-    return [line.strip() for line in lines if line.startswith(("    raymm ", "    python "))]
+    """A page's commands, in code blocks that are indented or fenced, without their comments."""
+    found = []
+    for line in page(name).splitlines():
+        if re.match(r"(    )?(raymm |python (sweeps/|-m )|make )", line):
+            found.append(line.split(" # ")[0].strip())
+    return found
+
+
+def mentioned(name: str) -> list[str]:
+    """Commands that stand in a page's sentences and tables."""
+    return re.findall(r"`((?:raymm |python sweeps/|make )[^`\n]*)`", page(name))
 
 
 def python(name: str) -> list[str]:

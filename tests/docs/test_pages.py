@@ -8,14 +8,17 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import tyro
 
+from raymm.cli_doctor import doctor
 from raymm.cli_embed import embed
 from raymm.cli_evaluate import evaluate
 from raymm.cli_ledger import replay_cell, status
+from raymm.cli_report import report
 from raymm.report.names import model_label
 from raymm.sweep.cross_settings import CrossSettings
 from raymm.sweep.grid import GridSettings
@@ -24,14 +27,20 @@ from raymm.sweep.search.settings import SearchSettings
 from tests.docs.pages import ROOT, commands, page, run
 
 PAGES = ("models.md", "metrics.md", "reproduce.md", "errors.md")
-SCRIPTS = {
+SCRIPTS: dict[str, Any] = {
     "sweeps/sparsity_grid.py": GridSettings,
     "sweeps/temperature_lr.py": SearchSettings,
     "sweeps/fusion_operations.py": OperationSettings,
     "sweeps/cross_sparsity.py": CrossSettings,
 }
-RAYMM = {"embed": embed, "evaluate": evaluate, "replay": replay_cell, "status": status}
-REFERENCE = ROOT / "results" / "digits-reference" / "summary.csv"
+RAYMM: dict[str, Callable[..., int]] = {
+    "doctor": doctor, "embed": embed, "evaluate": evaluate, "replay": replay_cell, "report": report,
+    "status": status,
+}  # fmt: skip
+KEPT = {
+    name: ROOT / "results" / name / "summary.csv"
+    for name in ("digits-comparison", "digits-reference", "physionet2012")
+}
 
 
 def only_parsed(command: Callable[..., int]) -> Callable[..., int]:
@@ -82,16 +91,38 @@ def test_a_plan_on_the_built_in_data_is_shown(tmp_path: Path) -> None:
     assert status == 0, said
 
 
-def test_the_figures_of_the_models_are_those_of_the_results() -> None:
-    summary = pd.read_csv(REFERENCE)
+@pytest.mark.parametrize(
+    ("heading", "kept", "metrics", "named"),
+    [
+        ("model | metric", "digits-comparison", {"probe/auprc": 3, "rank/median_mean": 1}, True),
+        ("model | seconds, S = 0", "digits-reference", {"time/train_s": 1}, False),
+    ],
+)
+def test_the_figures_of_the_models_are_those_of_the_results(
+    heading: str, kept: str, metrics: dict[str, int], named: bool
+) -> None:
+    summary = pd.read_csv(KEPT[kept])
     rows = []
     for model in summary["model"].unique():
-        for metric, decimals in (("probe/auprc", 3), ("rank/median_mean", 1), ("time/train_s", 1)):
+        for metric, decimals in metrics.items():
             of = summary[(summary["model"] == model) & (summary["metric"] == metric)]
             means = [f"{value:.{decimals}f}" for value in of.sort_values("sparsity")["mean"]]
-            rows.append([model_label(model), metric, *means])
-    text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    assert rows == _rounded_alike(table("models.md", "model | metric"), rows), text
+            rows.append([model_label(model), *([metric] if named else []), *means])
+    assert rows == _rounded_alike(table("models.md", heading), rows), _shown(rows)
+
+
+def test_the_figures_of_natural_holes_are_those_of_the_results() -> None:
+    metrics = {"probe/auprc": 3, "probe/loss": 3, "rank/median_mean": 1}
+    summary = pd.read_csv(KEPT["physionet2012"]).set_index(["model", "metric"])["mean"]
+    rows = [
+        [model_label(model), *(f"{summary[model, m]:.{places}f}" for m, places in metrics.items())]
+        for model in summary.index.get_level_values("model").unique()
+    ]
+    assert rows == _rounded_alike(table("models.md", "model on PhysioNet 2012"), rows), _shown(rows)
+
+
+def _shown(rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _rounded_alike(page_rows: Sequence[list[str]], rows: list[list[str]]) -> list[list[str]]:
@@ -112,7 +143,7 @@ def _last_digit(number: str) -> float:
 def test_every_metric_of_a_cell_is_defined() -> None:
     text = page("metrics.md")
     modalities = ("fou", "kar", "zer", "mor")
-    for metric in pd.read_csv(REFERENCE)["metric"].unique():
+    for metric in pd.read_csv(KEPT["digits-comparison"])["metric"].unique():
         general = re.sub(rf"({'|'.join(modalities)})$", "<modality>", metric)
         general = re.sub(r"at_(5|10)_", "at_1_", general)
         assert f"`{general}`" in text, metric
