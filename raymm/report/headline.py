@@ -82,11 +82,10 @@ def _where(evidence: Evidence, dataset: str, grid: Grid) -> str:
         if leader is not None:
             leads.setdefault(leader, []).append(f"{sparsity:g}")
     if not leads:
-        tested = any(
-            row["n"] >= FEWEST_SEEDS
-            for sparsity in grid.sparsities
-            for row in evidence.verdicts.pairs(dataset, grid.metric, sparsity)
-        )
+        at_each = [
+            evidence.verdicts.pairs(dataset, grid.metric, sparsity) for sparsity in grid.sparsities
+        ]
+        tested = any(rows and all(row["n"] >= FEWEST_SEEDS for row in rows) for rows in at_each)
         return "At no single sparsity does a lead over all other models hold." if tested else ""
     said = "; ".join(f"{model_label(model)} at S = {listed(at)}" for model, at in leads.items())
     return f"At single sparsities a lead over all other models holds for {said}."

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from raymm.errors import StorageError, SweepError, nearest
+from raymm.errors import StorageError, SweepError, TrackingError, nearest
 from raymm.report.folder import CELLS, read_folder
 from raymm.report.kept import READERS, load_samples
 from raymm.report.ledger import ledger_names, read_ledger
@@ -95,10 +95,18 @@ def _find(name: str, results_dir: str, tracking_uri: str | None) -> SweepRecord:
             f"could be compared. Its own page is made by `raymm report {name}`, its trials are in "
             f"{folder}/{TRIALS}."
         )
-    if record is None:
+    if record is not None:
+        return record
+    here = names_in(results_dir)
+    try:
         record = read_ledger(name, tracking_uri)
+        known = {*here, *ledger_names(tracking_uri)} if record is None else ()
+    except TrackingError as error:
+        raise TrackingError(
+            f"There is no sweep '{name}' in {results_dir}/: {nearest(name, here)} Whether MLflow has "
+            f"it cannot be asked: {error}"
+        ) from error
     if record is None:
-        known = {*names_in(results_dir), *ledger_names(tracking_uri)}
         raise SweepError(
             f"There is no sweep '{name}' in {results_dir}/ or in MLflow: {nearest(name, known)}"
         )

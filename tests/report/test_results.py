@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from raymm.cli import main
-from raymm.errors import SweepError
+from raymm.errors import SweepError, TrackingError
 from raymm.report.cross import CROSS_COLUMNS, CROSS_FILE
 from raymm.report.folder import about_text
 from raymm.report.make import make_report
@@ -73,6 +73,16 @@ def test_a_report_made_again_is_the_same(root: Path) -> None:
 
 def test_a_path_is_a_name_too(root: Path) -> None:
     assert find_sweeps([str(root / "both")], results_dir="nowhere").name == "both"
+
+
+def test_an_unknown_name_gets_the_nearest_also_where_the_ledger_cannot_be_read(
+    root: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_text("no database")
+    with pytest.raises(TrackingError, match=r"no sweep 'boht'.*'both'\?.*cannot be used") as told:
+        results("boht", results_dir=str(root), tracking_uri=f"sqlite:///{broken}")
+    assert "zorro-only" in str(told.value)
 
 
 def test_an_unknown_name_gets_the_nearest(root: Path, tmp_path: Path) -> None:
