@@ -98,7 +98,7 @@ def print_result(result: TaskResult, console: Console) -> None:
 def _table(table: TaskTable) -> Table:
     step = -(-len(table.frame) // MOST_ROWS)
     frame = table.frame.iloc[step - 1 :: step]
-    title = table.title if step == 1 else f"{table.title}; row {step} and every {step}th after it"
+    title = table.title if step == 1 else f"{table.title}; rows {step}, {2 * step}, {3 * step} ..."
     shown = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     shown.add_column("", no_wrap=True)
     for name in frame.columns:

@@ -128,7 +128,7 @@ def test_pairs_are_embedded_and_compared_where_they_lie(
     ]  # fmt: skip
     for _ in range(TRIES):
         process = started(command, tmp_path, environment)
-        said, _ = process.communicate(timeout=300)
+        said, _ = process.communicate(timeout=600)
         if "the machine is too busy" not in said:
             break
     assert process.returncode == 0, said
