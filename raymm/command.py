@@ -22,7 +22,7 @@ from raymm.sweep.grid import GridSettings
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep, print_plan
 from raymm.sweep.plan_view import show_plan
 from raymm.sweep.settings import SweepSettings
-from raymm.sweep.settle import settle
+from raymm.sweep.settle import PATIENCE_S, caught_up, settle
 
 if TYPE_CHECKING:
     from raymm.sweep.search.run import Found, Search
@@ -102,16 +102,19 @@ def conclude(sweep: Sweep, results: Sequence[CellResult], command: str, console:
             fingerprints={sweep.dataset.name: sweep.dataset.fingerprint},
             advance=advance,
         )
-    if isinstance(sweep.settings, GridSettings) and exit_status(results) != INTERRUPTED:
-        from raymm.showcase.show import show
-
-        chosen = sweep.settings
-        show(sweep, results, console, models=chosen.log_models, register=chosen.register)
     console.print(summary_table(evidence))
     console.print(f"results  {sweep.folder}/report.html", soft_wrap=True, highlight=False)
     status = exit_status(results)
     failed = sum(result.status == "failed" for result in results)
-    return close(sweep, status, failed, command, console)
+
+    def showing() -> None:
+        from raymm.showcase.show import show
+
+        chosen = sweep.settings
+        if isinstance(chosen, GridSettings):
+            show(sweep, results, console, models=chosen.log_models, register=chosen.register)
+
+    return close(sweep, status, failed, command, console, showing)
 
 
 def conclude_search(search: Search, found: Found, command: str, console: Console) -> int:
@@ -137,10 +140,6 @@ def conclude_search(search: Search, found: Found, command: str, console: Console
     write_search_report(record, sweep.folder)
     console.print(best_table(found.best, goals))
     status = INTERRUPTED if found.open else SOME_FAILED if found.failed else DONE
-    if status != INTERRUPTED:
-        from raymm.showcase.show import show_search
-
-        show_search(sweep, found.trials, found.best, goals, console)
     conclusion = {
         "results": f"{sweep.folder}/report.html",
         "studies": dashboard_command(search.address),
@@ -148,17 +147,38 @@ def conclude_search(search: Search, found: Found, command: str, console: Console
     }
     for what, where in conclusion.items():
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False)
-    return close(sweep, status, len(found.failed), command, console)
+
+    def showing() -> None:
+        from raymm.showcase.show import show_search
+
+        show_search(sweep, found.trials, found.best, goals, console)
+
+    return close(sweep, status, len(found.failed), command, console, showing)
 
 
-def close(sweep: Sweep, status: int, failed: int, command: str, console: Console) -> int:
-    """Say where everything is and how to go on; close the sweep's run; returns the exit status."""
+def close(
+    sweep: Sweep,
+    status: int,
+    failed: int,
+    command: str,
+    console: Console,
+    show: Callable[[], None] | None,
+) -> int:
+    """Say where everything is and how to go on; close the sweep's run; returns the exit status.
+
+    Args:
+        show: shows a sweep that was not interrupted in MLflow; called when that has all cells; None if
+            there is nothing to show.
+    """
     place = publish(sweep.folder)
     if place != str(sweep.folder):
         console.print(f"uploaded {place}", soft_wrap=True, highlight=False)
     console.print(f"MLflow   {sweep.ledger.ui_command}", soft_wrap=True, highlight=False)
+    came = caught_up(sweep.ledger, console)
+    if came and show and status != INTERRUPTED:
+        show()
     sweep.ledger.close_sweep(CLOSED[status])
-    recorded = settle(sweep.ledger, console)
+    recorded = settle(sweep.ledger, console, PATIENCE_S if came else 0.0)
     if status == INTERRUPTED:
         console.print(f"Interrupted. The same command goes on: {command}", soft_wrap=True)
     elif status == SOME_FAILED:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,7 @@ def conclude(
     from raymm.showcase.show import show
     from raymm.sweep.environment import environment
 
+    shows: dict[str, Callable[[], None]] = {}
     if any(result.status == "finished" for _, results in done for result in results):
         scored, found, recalls = retrieval(done, place, console)
         groups = next(iter(found.groups.values()))  # of both directions: the same pairs
@@ -175,8 +177,7 @@ def conclude(
                 environment=environment(),
                 fingerprints={sweep.dataset.name: sweep.dataset.fingerprint},
             )
-            if exit_status(results) != INTERRUPTED:
-                show(sweep, told, console, models="best", register=None)
+            shows[sweep.name] = partial(show, sweep, told, console, models="best", register=None)
         console.print(operations_tables(frame, title))
         for line in lines:
             console.print(line, highlight=False)
@@ -184,7 +185,8 @@ def conclude(
     for sweep, results in done:
         console.print(f"results  {sweep.folder}/report.html", soft_wrap=True, highlight=False)
         failed = sum(result.status == "failed" for result in results)
-        statuses.append(close(sweep, exit_status(results), failed, command, console))
+        status, showing = exit_status(results), shows.get(sweep.name)
+        statuses.append(close(sweep, status, failed, command, console, showing))
     return max(statuses)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from rich.console import Console
@@ -53,8 +52,7 @@ def show(
             condition by validation loss, or all.
         register: begin of the names under which they are registered; None registers none.
     """
-    with _shown(sweep, console) as say:
-        _show(sweep, results, models, register, say)
+    _tell_of_errors(sweep, console, lambda say: _show(sweep, results, models, register, say))
 
 
 def show_search(
@@ -63,24 +61,28 @@ def show_search(
 ) -> None:  # fmt: skip
     """Show a search in MLflow: its pages and figures, and a run for each condition with its trials'
     objectives and settings. Again changes nothing but what new trials change."""
-    with _shown(sweep, console):
-        configs = {found.condition.sparsity: found.cells[0].config for found in best}
+    configs = {found.condition.sparsity: found.cells[0].config for found in best}
+
+    def work(_: Callable[[str], None]) -> None:
         drawn = [mask_input(sweep.dataset, config, None) for _, config in sorted(configs.items())]
         _show_whole(sweep, search_summaries(sweep.name, trials, goals), drawn)
 
+    _tell_of_errors(sweep, console, work)
 
-@contextmanager
-def _shown(sweep: Sweep, console: Console) -> Iterator[Callable[[str], None]]:
-    """Wait until MLflow has the cells; what goes wrong is told and goes no further."""
+
+def _tell_of_errors(
+    sweep: Sweep, console: Console, work: Callable[[Callable[[str], None]], None]
+) -> None:
+    """Wait until MLflow has the cells, then work; what goes wrong is told and goes no further."""
     with console.status(Text("showing the sweep in MLflow")) as status:
         try:
             if not sweep.ledger.flush(PATIENCE_S):
                 raise StoreAwayError("the store does not answer")
-            yield lambda text: status.update(Text(text))
+            work(lambda text: status.update(Text(text)))
         except (TrackingError, DataError) as error:
             text = (
                 f"MLflow does not show all of this sweep (figures, curves over sparsity, models): "
-                f"{error} The same command adds what is missing."
+                f"{error}. The same command adds what is missing."
             )
             console.print(Text(text, style="yellow"), soft_wrap=True)
 

@@ -323,23 +323,18 @@ class Ledger:
         """Wait until everything is recorded; False if it was not in time."""
         return self._open.outbox.flush(timeout_s) if self._open else True
 
-    def settle(self, patience_s: float, waiting: Callable[[], None] = lambda: None) -> bool:
+    def settle(self, patience_s: float) -> bool:
         """Wait until everything is recorded, and stop being a driver.
 
         Args:
             patience_s: how long to wait for a store that is away.
-            waiting: called each second while there is something to wait for.
 
         Returns:
             False if the store did not come back. What it lacks stays in `unsent_file`.
         """
         if self._open is None:
             return True
-        deadline = time.monotonic() + patience_s
-        sent = self.flush(1.0)
-        while not sent and time.monotonic() < deadline:
-            waiting()
-            sent = self.flush(1.0)
+        sent = self.flush(patience_s)
         self._leave(self._open, sent)
         return sent
 

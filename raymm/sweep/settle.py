@@ -24,25 +24,30 @@ def away_note(ledger: Ledger) -> str:
     )
 
 
+def caught_up(ledger: Ledger, console: Console, patience_s: float = PATIENCE_S) -> bool:
+    """Wait until the store has everything so far, saying so while that takes; False if in vain."""
+    waited = 0.0
+    with console.status(Text("recording the rest in MLflow")) as status:
+        while not ledger.flush(1.0):
+            if waited >= patience_s:
+                return False
+            if waited % SAID_EVERY_S == 0 and not console.is_terminal:
+                console.print(_line(ledger, patience_s - waited), soft_wrap=True, highlight=False)
+            waited += 1
+            status.update(_line(ledger, patience_s - waited))
+    return True
+
+
 def settle(ledger: Ledger, console: Console, patience_s: float = PATIENCE_S) -> bool:
-    """Wait until the store has everything, saying so while that takes; then stop being a driver.
+    """Wait until the store has everything (see `caught_up`); then stop being a driver.
 
     Returns:
         False if the store did not come back; what it lacks stays in a file of the results folder,
         and the same command sends it.
     """
-    waited = 0.0
-
-    def waiting() -> None:
-        nonlocal waited
-        if waited % SAID_EVERY_S == 0 and not console.is_terminal:
-            console.print(_line(ledger, patience_s - waited), soft_wrap=True, highlight=False)
-        waited += 1
-        status.update(_line(ledger, patience_s - waited))
-
     file = ledger.unsent_file
-    with console.status(Text("recording the rest in MLflow")) as status:
-        sent = ledger.settle(patience_s, waiting)
+    came = caught_up(ledger, console, patience_s)
+    sent = ledger.settle(SAID_EVERY_S if came else 0.0)
     if not sent:
         text = (
             f"MLflow did not come back: what it lacks is kept in {file}. All results are in the "

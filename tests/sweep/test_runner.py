@@ -112,6 +112,7 @@ def job_stop(driver: int) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(400)  # each of up to three commands starts a Ray
 @pytest.mark.parametrize(
     "stops", [[interrupt], pytest.param([interrupt, job_stop], marks=pytest.mark.slow)]
 )
