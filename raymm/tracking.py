@@ -545,10 +545,11 @@ def _quiet_client(uri: str, database: Path | None) -> MlflowClient:
 
 
 def ui_command(uri: str) -> str:
-    """The one command that opens a store in a browser; an address for a server."""
+    """The one command that opens a store in a browser; an address for a server; no password."""
+    address = without_credentials(uri)
     if uri.startswith(("http://", "https://")):
-        return uri
-    return f"mlflow ui --backend-store-uri {without_credentials(uri)}"
+        return address
+    return f"mlflow ui --backend-store-uri {address}"
 
 
 def _restored(value: float) -> float:

@@ -15,7 +15,7 @@ from raymm.config import flat
 from raymm.errors import TrackingError
 from raymm.storage.address import without_credentials
 from raymm.sweep.grid import GridSettings
-from raymm.tracking import PARTS, Store, StoreAwayError
+from raymm.tracking import PARTS, Store, StoreAwayError, ui_command
 
 WRITERS, REGISTERS = 4, 150
 
@@ -147,6 +147,11 @@ def test_a_password_in_the_address_is_not_told(port: str) -> None:
     with pytest.raises(TrackingError, match="does not answer") as caught:
         Store(f"http://user:secret@127.0.0.1{port}")
     assert "secret" not in str(caught.value)
+
+
+def test_the_way_to_what_was_recorded_is_told_without_password() -> None:
+    assert ui_command("https://user:secret@host/x") == "https://host/x"
+    assert ui_command("postgresql://user:secret@host/x").endswith(" postgresql://host/x")
 
 
 def test_a_report_shows_addresses_without_passwords() -> None:

@@ -38,8 +38,8 @@ EVERYWHERE = {
 }
 LOG_LEVEL, LOG_LEVEL_LINE = "RAY_BACKEND_LOG_LEVEL", b"Set ray log level from environment variable"
 CONNECT_TIMEOUT_S = 5.0
-STARTED_TOO_LATE = "timed out during startup"
-"""Of what Ray says in a plain Exception."""
+STARTED_TOO_LATE, LONG_PATH = "timed out during startup", "AF_UNIX path length"
+"""Of what Ray says in a plain Exception, and in an OSError."""
 NOISY = ("ray", "ray.train", "ray.tune", "ray.data")
 
 
@@ -70,6 +70,11 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
             "local one."
         ) from error
     except Exception as error:
+        if LONG_PATH in str(error):
+            raise SweepError(
+                f"Ray cannot start with its files in {tempfile.gettempdir()}, or where RAY_TMPDIR "
+                f"says: {error}. Set RAY_TMPDIR to a folder with a shorter path."
+            ) from error
         if STARTED_TOO_LATE not in str(error):
             raise
         raise SweepError(

@@ -60,6 +60,15 @@ def with_ray(address: str) -> None:
         raise AssertionError("there is one")
 
 
+def test_that_rays_folder_has_too_long_a_path_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**options: object) -> None:
+        raise OSError("AF_UNIX path length cannot exceed 107 bytes: /a/b")
+
+    monkeypatch.setattr("raymm.training.cluster.ray.init", init)
+    with pytest.raises(SweepError, match=r"/a/b.*RAY_TMPDIR to a folder"), connected(None):
+        pass
+
+
 def test_that_the_machine_is_too_busy_for_ray_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def init(**options: object) -> None:
         raise Exception("The current node timed out during startup. This could happen because")
