@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -38,6 +39,7 @@ class Servers:
     folder: Path
     tracking: str
     storage: str
+    ray: Path
     environment: Mapping[str, str]
 
     def start(self, name: str, **changed: str) -> subprocess.CompletedProcess[str]:
@@ -47,7 +49,10 @@ class Servers:
             sys.executable, str(ROOT / "sweeps/sparsity_grid.py"), *GRID.split(), "--name", "servers",
             "--tracking-uri", self.tracking, "--storage", self.storage,
         ]  # fmt: skip
-        environment = {**os.environ, **self.environment, "RAY_TMPDIR": str(folder / "r"), **changed}
+        # Ray's sockets must have short names.
+        environment = {
+            **os.environ, **self.environment, "RAY_TMPDIR": str(self.ray / name), **changed,
+        }  # fmt: skip
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -61,7 +66,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         more = {**leads, "MLFLOW_S3_ENDPOINT_URL": leads["AWS_ENDPOINT_URL"]}
         with mlflow_server(folder, database, f"{bucket}/mlflow", more, PYTHON) as address:
             account = {"MLFLOW_TRACKING_USERNAME": ADMIN, "MLFLOW_TRACKING_PASSWORD": PASSWORD}
-            yield Servers(folder, address, f"{bucket}/cells", {**leads, **account})
+            with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as ray:
+                yield Servers(folder, address, f"{bucket}/cells", Path(ray), {**leads, **account})
 
 
 def test_several_drivers_write_at_once(servers: Servers) -> None:
@@ -115,7 +121,8 @@ def test_no_secret_is_in_what_the_drivers_left(servers: Servers) -> None:
     files = [
         file
         for name in ("one", "two", "three")
-        for file in (servers.folder / name).rglob("*")
+        for folder in (servers.folder / name, servers.ray / name)
+        for file in folder.rglob("*")
         if file.is_file() and not file.is_symlink()
     ]
     assert any(file.suffix == ".html" for file in files)
