@@ -82,8 +82,12 @@ class Verdicts:
             return ""
         first = model_label(names[0])
         over = WHOLE_CURVE if len(sparsities) > 1 else sparsities[0]
-        where = "over sparsities" if len(sparsities) > 1 else f"at S = {over:g}"
-        means = f"mean {where} {number(best[names[0]])}"
+        size = number(best[names[0]])
+        means = (
+            f"mean over sparsities {size}"
+            if len(sparsities) > 1
+            else f"mean at S = {over:g}, {size}"
+        )
         rows = [row for row in self.pairs(dataset, metric, over) if names[0] in _models(row)]
         seeds = min((row["n"] for row in rows), default=0)
         if seeds < FEWEST_SEEDS:

@@ -131,7 +131,7 @@ def test_two_data_sets_of_different_tasks() -> None:
 def test_one_sparsity_has_its_differences_too() -> None:
     text = text_of(sweep(range(4), sparsities=(0.0,)))
     assert "| MCA - Zorro |" in text and "mean over S |" not in text
-    assert "(mean at S = 0 " in text and "mean over sparsities" not in text.partition("## ")[0]
+    assert "(mean at S = 0, " in text and "mean over sparsities" not in text.partition("## ")[0]
 
 
 def test_a_model_without_a_whole_curve_is_said() -> None:

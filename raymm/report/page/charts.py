@@ -21,7 +21,8 @@ def sparsity_panel(
     """A metric against sparsity, a line per model, with a band and each seed.
 
     The band is the 95 % interval of the mean where there are seeds enough, else one standard
-    deviation. It is cut off where it leaves what means and seeds need.
+    deviation; of a single point it is a bar. It is cut off where it leaves what means and seeds need.
+    At a single sparsity the models stand side by side.
 
     Args:
         cells: of one data set.
@@ -42,10 +43,17 @@ def sparsity_panel(
     gap = (sparsities[-1] - sparsities[0]) * 0.04 if len(sparsities) > 1 else 0.05
     axes = Axes((sparsities[0] - gap, sparsities[-1] + gap), spread_range(every), name)
     direction = better(metric)
+    drawn = [model for model in marks if model in points]
+    apart = 1.6 * gap / len(drawn) if len(sparsities) == 1 else 0.0
     content = [
-        _line(axes, model, sorted(points[model], key=lambda point: point[0]), mark)
-        for model, mark in marks.items()
-        if model in points
+        _line(
+            axes,
+            model,
+            sorted(points[model], key=lambda point: point[0]),
+            marks[model],
+            shift=apart * (place - (len(drawn) - 1) / 2),
+        )
+        for place, model in enumerate(drawn)
     ]
     return axes.picture(
         content,
@@ -59,22 +67,26 @@ def sparsity_panel(
 
 
 def _line(
-    axes: Axes, model: str, points: Sequence[tuple[float, list[float]]], mark: Mark
+    axes: Axes, model: str, points: Sequence[tuple[float, list[float]]], mark: Mark, *, shift: float
 ) -> Markup:
-    means = [(x, mean_std(values)[0]) for x, values in points]
-    band = [(x, *_band(values)) for x, values in points if len(values) > 1]
+    means = [(x + shift, mean_std(values)[0]) for x, values in points]
+    band = [(x + shift, *_band(values)) for x, values in points if len(values) > 1]
     parts = []
     if len(band) > 1:
         parts.append(element("path", d=axes.band(band), class_="band"))
+    for x, low, high in band if len(points) == 1 else ():
+        parts.append(element("path", d=axes.line([(x, low), (x, high)]), class_="line"))
     seeds = "".join(
-        f"M{axes.at(x, v)[0] - 4:g} {axes.at(x, v)[1]:g}h8" for x, values in points for v in values
+        f"M{axes.at(x + shift, v)[0] - 4:g} {axes.at(x, v)[1]:g}h8"
+        for x, values in points
+        for v in values
     )
     parts.append(element("path", d=seeds, class_="seeds"))
     parts.append(
         element("path", d=axes.line(means), class_="line", stroke_dasharray=mark.dashes or None)
     )
-    for (x, values), (_, mean) in zip(points, means, strict=True):
-        path = marker(mark.marker, *axes.at(x, mean), 4.2)
+    for (x, values), (place, mean) in zip(points, means, strict=True):
+        path = marker(mark.marker, *axes.at(place, mean), 4.2)
         said = f"{model_label(model)}, S = {x:g}: {_said(values)}"
         parts.append(element("path", d=path, class_="mark", data_tip=said))
     return element("g", parts, class_=f"model c{mark.place}", data_model=model)

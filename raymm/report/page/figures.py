@@ -23,7 +23,8 @@ GROUPS = (
 READ = (
     "Lines join means over seeds, short dashes are the seeds. The band is the 95 % interval of the "
     "mean (Student's t, other seeds on the same data) from three seeds on, one standard deviation "
-    "with two. Point at a mark for its numbers; a model's button hides it everywhere."
+    "with two; of a single point it is a bar. Point at a mark for its numbers; a model's button "
+    "hides it everywhere."
 )
 
 

@@ -127,8 +127,9 @@ def differences(evidence: Evidence) -> Iterator[Markup]:
 def _read(evidence: Evidence) -> Markup:
     compared, by_samples = evidence.comparisons, evidence.bootstrap
     text = (
-        "Of the mean over sparsities, paired by seed at equal data, split and mask. Those at each "
-        "sparsity and of all metrics are in `comparisons.csv` and `bootstrap.csv`. "
+        "Of the mean over sparsities (of the metric itself, where there is one sparsity only), paired "
+        "by seed at equal data, split and mask. Those at each sparsity and of all metrics are in "
+        "`comparisons.csv` and `bootstrap.csv`. "
     )
     if compared["p"].isna().all():
         return paragraph(
