@@ -222,20 +222,26 @@ def plan(cells: int = 10_000) -> None:
         cells: how many; rounded up to full conditions.
     """
     with folder_of_its_own() as folder:
-        empty_s = _command_s("--plan", cells)
+        empty_s, empty_cpu_s = _command_s("--plan", cells)
         begin = time.monotonic()
         done = fill(folder, cells)
         filled_s = time.monotonic() - begin
-        full_s = _command_s("--plan", cells)
+        full_s, full_cpu_s = _command_s("--plan", cells)
+        before = os.times()
         steps = _start(settings(cells))
+        after = os.times()
+        start_cpu_s = after.user + after.system - before.user - before.system
         print(
             json.dumps(
                 {
                     "cells": done + LEFT_OUT,
                     "plan_of_new_cells_s": round(empty_s, 1),
+                    "plan_of_new_cells_cpu_s": round(empty_cpu_s, 1),
                     "plan_of_finished_cells_s": round(full_s, 1),
+                    "plan_of_finished_cells_cpu_s": round(full_cpu_s, 1),
                     "second_start_s": {name: round(s, 1) for name, s in steps.items()},
                     "second_start_in_all_s": round(sum(steps.values()), 1),
+                    "second_start_cpu_s": round(start_cpu_s, 1),
                     "peak_gib": round(
                         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB, 2
                     ),
@@ -245,16 +251,18 @@ def plan(cells: int = 10_000) -> None:
         )
 
 
-def _command_s(option: str, cells: int) -> float:
-    """Seconds of the whole command, its process included."""
+def _command_s(option: str, cells: int) -> tuple[float, float]:
+    """Seconds, and processor seconds, of the whole command with its process."""
     seeds = map(str, settings(cells).seeds)
     command = [sys.executable, str(ROOT / "sweeps/sparsity_grid.py"), option]
-    begin = time.monotonic()
+    begin, before = time.monotonic(), os.times()
     subprocess.run(
         [*command, "--epochs", str(EPOCHS), "--name", "fake", "--seeds", *seeds],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    return time.monotonic() - begin
+    after = os.times()
+    cpu_s = after.children_user + after.children_system
+    return time.monotonic() - begin, cpu_s - before.children_user - before.children_system
 
 
 def _start(chosen: GridSettings) -> dict[str, float]:
