@@ -45,8 +45,19 @@ def sparsity_grid(*, console: Console | None = None, **settings: Any) -> pd.Data
 
     _need_no_ray()
     sweep = prepare_sweep(grid_settings(settings))
-    _, results = train_grid(sweep, call(settings), console or Console())
+    _, results = train_grid(sweep, call(settings), console or shown_on(Console()))
     return only_numbers(cells_frame(results))[0]
+
+
+def shown_on(console: Console) -> Console:
+    """The console; in a notebook without widgets, where nothing can be drawn anew, one of plain lines."""
+    from raymm.sweep.progress import is_live
+
+    if is_live(console) or not console.is_jupyter:
+        return console
+    return Console(
+        force_jupyter=False, force_terminal=False
+    )  # a kernel's FORCE_COLOR says otherwise
 
 
 def _need_no_ray() -> None:

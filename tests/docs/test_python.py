@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import raymm
-from raymm.api import call, grid_settings
+from raymm.api import call, grid_settings, shown_on
 from raymm.errors import ConfigError, RaymmError, SweepError
 from raymm.sweep.grid import GridSettings
 from tests.docs.pages import ROOT, python
@@ -88,6 +90,23 @@ def test_errors_of_all_kinds_have_one_base(tmp_path: Path, monkeypatch: pytest.M
 def test_a_ray_that_the_notebook_has_begun_is_said() -> None:
     with pytest.raises(SweepError, match="connected to Ray already"):
         raymm.sparsity_grid()
+
+
+@pytest.mark.parametrize("widgets", [None, ModuleSpec("ipywidgets", None)])
+def test_a_notebook_without_widgets_gets_plain_lines(
+    widgets: ModuleSpec | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("raymm.sweep.progress.find_spec", lambda name: widgets)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a kernel has it
+    notebook = Console(force_jupyter=True, force_terminal=False)
+    shown = shown_on(notebook)
+    if widgets is not None:
+        assert shown is notebook
+        return
+    with shown.status("working") as status:  # would warn of missing widgets, which is an error here
+        status.update("still working")
+        shown.print("[1/2] done", markup=False)
+    assert capsys.readouterr().out.strip() == "[1/2] done"
 
 
 def test_the_report_has_the_call_without_passwords() -> None:
