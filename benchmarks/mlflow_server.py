@@ -60,18 +60,18 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def open_server(folder: Path) -> Iterator[str]:
-    """An MLflow server on loopback that lets in whoever asks, an SQLite file behind it; its address."""
+def open_server(folder: Path, host: str = HOST) -> Iterator[str]:
+    """An MLflow server that lets in whoever asks, an SQLite file behind it; its address."""
     (port,) = free_ports(1)
     environment = {
         **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }  # fmt: skip
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port),
+        sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port),
         "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/server.db",
         "--default-artifact-root", f"{folder}/artifacts",
     ]  # fmt: skip
-    with _serving(command, environment, folder, port) as address:
+    with _serving(command, environment, folder, port, host) as address:
         yield address
 
 
@@ -99,7 +99,11 @@ def mlflow_server(
 
 @contextmanager
 def _serving(
-    command: Sequence[str], environment: Mapping[str, str], folder: Path, port: int
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    port: int,
+    host: str = HOST,
 ) -> Iterator[str]:
     """A server that a command starts, while it is needed; yields its address."""
     file = folder / "server.log"
@@ -108,8 +112,8 @@ def _serving(
             command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        _until_answers(port, process, file, "/health")
-        yield f"http://{HOST}:{port}"
+        _until_answers(port, process, file, "/health", host)
+        yield f"http://{host}:{port}"
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -126,15 +130,19 @@ def _binaries() -> Path:
 
 
 def _until_answers(
-    port: int, process: subprocess.Popen[bytes], log: Path, path: str | None = None
+    port: int,
+    process: subprocess.Popen[bytes],
+    log: Path,
+    path: str | None = None,
+    host: str = HOST,
 ) -> None:
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(OSError):
             if path is None:
-                socket.create_connection((HOST, port), timeout=1).close()
+                socket.create_connection((host, port), timeout=1).close()
             else:
-                urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=5).close()
+                urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=5).close()
             return
         time.sleep(0.3)
     raise RuntimeError(f"the server did not start:\n{log.read_text()[-4000:]}")

@@ -27,21 +27,22 @@ class Server:
 
     Attributes:
         kind: "moto" or "rclone".
-        port: on loopback.
+        host: the address it listens at.
     """
 
     kind: str
     port: int
+    host: str = "127.0.0.1"
 
     @property
     def endpoint(self) -> str:
         """As AWS_ENDPOINT_URL takes it."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def environment(self, port: int | None = None) -> dict[str, str]:
         """The variables that lead there; by way of a proxy's port, if one is given."""
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port or self.port}",
+            "AWS_ENDPOINT_URL": f"http://{self.host}:{port or self.port}",
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": REGION,
@@ -64,12 +65,12 @@ class Server:
 
 
 @contextmanager
-def running(kind: str, folder: Path) -> Iterator[Server]:
+def running(kind: str, folder: Path, host: str = "127.0.0.1") -> Iterator[Server]:
     """A server, its data in `folder` or in its memory."""
     port = free_port()
     commands = {
-        "moto": [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
-        "rclone": [BIN / "rclone", "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}",
+        "moto": [BIN / "moto_server", "-H", host, "-p", str(port)],
+        "rclone": [BIN / "rclone", "serve", "s3", str(folder), "--addr", f"{host}:{port}",
                    "--auth-key", f"{KEY},{SECRET}", "--config", os.devnull,
                    "--vfs-cache-mode", "off"],
     }  # fmt: skip
@@ -78,18 +79,18 @@ def running(kind: str, folder: Path) -> Iterator[Server]:
     with (folder / f"{kind}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        _wait_for(port, process)
-        yield Server(kind, port)
+        _wait_for(host, port, process)
+        yield Server(kind, port, host)
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(host: str, port: int, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         assert process.poll() is None, f"the server ended with status {process.returncode}"
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
             return
         time.sleep(0.1)
     raise AssertionError("the server did not start")
