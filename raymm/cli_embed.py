@@ -132,9 +132,11 @@ def _connected_quietly(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each modality."""
+    """A bar for each modality; nothing when it is piped."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as bars:
         tasks = {}
 
         def progress(modality: str, done: int, total: int) -> None:

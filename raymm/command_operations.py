@@ -20,6 +20,7 @@ from raymm.errors import ConfigError
 from raymm.storage.address import joined
 from raymm.sweep.cells import CellResult
 from raymm.sweep.operations import ConvirtSettings, OperationSettings, named_encoder
+from raymm.sweep.operations_words import how
 from raymm.sweep.plan import Sweep, claim_places, prepare_sweep, print_plan
 from raymm.sweep.task_runs import TaskRuns
 
@@ -153,7 +154,7 @@ def conclude(
         frame = operations_frame(scored, arrays(found.ridge), groups)
         size = next(iter(found.gallery.values()))
         title = f"Retrieval of {size} held-out pairs of {done[0][0].dataset.name}, per cent"
-        lines = [*verdict(frame), *_how(done)]
+        lines = [*verdict(frame), *how([sweep for sweep, _ in done])]
         for sweep, results in done:
             write_operations_report(
                 frame,
@@ -246,28 +247,3 @@ def _scored(result: CellResult, found: Retrieved) -> ScoredCell:
 def arrays(ranks: Mapping[str, Tensor]) -> Ranks:
     """Ranks as numpy has them."""
     return {direction: of.numpy() for direction, of in ranks.items()}
-
-
-def _how(done: Sequence[tuple[Sweep, Sequence[CellResult]]]) -> list[str]:
-    lines = []
-    for sweep, _ in done:
-        settings = sweep.settings
-        assert isinstance(settings, OperationSettings)
-        if isinstance(settings, ConvirtSettings):
-            lines.append(
-                "ConVIRT trains the encoders with the projections, by plain InfoNCE; its loss is not "
-                "on the scale of the soft targets' loss."
-            )
-            continue
-        targets = "soft targets (eq. 5)" if settings.soft_targets else "plain InfoNCE"
-        seen = "their mean" if settings.pool_tokens else "each of them"
-        lines.append(
-            f"Attention chooses among the tokens of {' and '.join(settings.encoder)}, which stay "
-            f"frozen; the other operations see {seen}. Trained with {targets}; the epoch is chosen on "
-            "the validation loss."
-        )
-    lines.append(
-        "Ridge regression maps one encoder's mean token to the other's; its penalty, and which side is "
-        "mapped, are chosen on the validation pairs."
-    )
-    return lines

@@ -185,3 +185,16 @@ def test_a_worker_makes_its_own_copy_of_pairs_at_an_address(
     np.testing.assert_allclose(
         BlockFolder(blocks).read(0).values, expected.modalities[0].values, atol=1e-5
     )
+
+
+def test_no_bars_where_nobody_watches(
+    tmp_path: Path,
+    folders: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("raymm.training.cluster.connected", lambda address: nullcontext())
+    layouts.coco(tmp_path / "coco")
+    start = ["embed", "--dataset", str(tmp_path / "coco"), "--splits", "train"]
+    assert main([*start, "--encoder", folders[1], "--out", str(tmp_path / "cache")]) == 0
+    assert capsys.readouterr().err == ""
