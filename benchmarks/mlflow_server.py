@@ -53,7 +53,7 @@ def postgres(folder: Path) -> Iterator[str]:
         environment = {**os.environ, "PGPASSWORD": DATABASE_PASSWORD}
         make = [str(binaries / "createdb"), "-h", HOST, "-p", str(port), "-U", "mlflow", "mlflow"]
         _again(lambda: subprocess.run(make, env=environment, check=True, cwd="/"))
-        yield f"postgresql://mlflow:{DATABASE_PASSWORD}@{HOST}:{port}/mlflow"
+        yield f"postgresql+psycopg2://mlflow:{DATABASE_PASSWORD}@{HOST}:{port}/mlflow"
     finally:
         os.killpg(process.pid, signal.SIGINT)  # a fast shutdown
         process.wait(timeout=60)

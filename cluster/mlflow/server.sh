@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Start MLflow's server. Passwords come from the environment, never from a command line that `ps` shows.
-#   DATABASE         postgresql://user:password@host/mlflow: runs, and in tables of their own the accounts
+#   DATABASE         postgresql+psycopg2://user:password@host/mlflow (SQLAlchemy 2.1 takes another driver
+#                    if none is named): runs, and in tables of their own the accounts
 #   ARTIFACTS        s3://bucket/folder
 #   MLFLOW_AUTH_ADMIN_USERNAME, MLFLOW_AUTH_ADMIN_PASSWORD, MLFLOW_FLASK_SERVER_SECRET_KEY
 set -euo pipefail
