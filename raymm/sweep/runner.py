@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
@@ -44,6 +45,10 @@ ON_HEAD_NODE = {"CPU": 0.0, "node:__internal_head__": 0.001}
 EPOCH_PATIENCE_S = 24 * 3600.0
 """How long a sweep that stops waits for running epochs to end; a second Ctrl-C ends the wait."""
 DRIVER_PATIENCE_S = 60.0
+KEYS_OF_S3 = {
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN",
+}  # fmt: skip
+"""Tune hands these to its trials as settings of their processes, which Ray writes into its logs."""
 TRIAL_RESTARTS = 3
 """How often a trial whose own process dies is started again; it finds its cells where they are."""
 
@@ -212,6 +217,7 @@ class _Lane:
 
 def _tuner(lanes: Sequence[_Lane], recorder: Recorder, folder: str, stopping: Event) -> tune.Tuner:
     deals: dict[str, tuple[_Lane, Deal]] = {}
+    ENV_VARS_TO_PROPAGATE.difference_update(KEYS_OF_S3)  # ours reach no store
     trial = tune.with_parameters(_relay, dispatchers=[lane.dispatcher for lane in lanes])
     run: dict[str, Any] = {
         "name": "sweep",
