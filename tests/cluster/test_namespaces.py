@@ -151,8 +151,9 @@ def test_a_host_that_is_cut_off_for_a_minute_costs_nothing_but_time(
             "'raymm.kind' AND tags.value = 'cell' GROUP BY status"
         ).fetchall()
         counts = ledger.execute(
-            "SELECT count(*), count(DISTINCT step) FROM metrics WHERE key = 'loss/val' "
-            "GROUP BY run_uuid"
+            "SELECT count(*), count(DISTINCT step) FROM metrics JOIN tags USING (run_uuid) WHERE "
+            "metrics.key = 'loss/val' AND tags.key = 'raymm.kind' AND tags.value = 'cell' "
+            "GROUP BY run_uuid"  # summaries of a sweep have that metric too
         ).fetchall()
     assert statuses == [("FINISHED", CELLS)]  # each cell has one run
     assert counts == [(EPOCHS, EPOCHS)] * CELLS  # and each epoch once
