@@ -49,6 +49,7 @@ def settings(folder: Path) -> GridSettings:
 
 def train(sweep: Sweep) -> list[CellResult]:
     """Train the cells here and record them, as workers and recorder would."""
+    torch.set_num_threads(1)  # as a worker with one CPU
     open_record(sweep)
     results = []
     for cell in sweep.cells:
