@@ -83,6 +83,8 @@ def test_a_driver_trains_what_is_free_waits_for_the_rest_and_takes_it_over(uri: 
             args=(CELLS, mine, by, training(by, done), stopping, 0.05),
         )
         waiter.start()
+        while "waiting for" not in file.getvalue():
+            time.sleep(0.02)
         train(other, CELLS[1])
         other.start(CELLS[2])
         other.end(CellResult(CELLS[2].config, "digits", CELLS[2].key, "failed", "why"))
