@@ -13,13 +13,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ray.job_submission import JobSubmissionClient
 
 from benchmarks.head import Head
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parent.parent.parent
-STATES = ("SUCCEEDED", "FAILED", "STOPPED", "RUNNING", "PENDING")
 GRID = "--models mca zorro --sparsities 0.4 --seeds 0 1 --modalities zer mor --name jobs"
 
 
@@ -43,12 +43,7 @@ class Job:
         assert said.returncode == 0, said.stdout + said.stderr
 
     def status(self, name: str) -> str:
-        said = self.head.run("ray", "job", "status", "--address", self.head.jobs, name).stdout
-        return next(
-            each
-            for each in ("SUCCEEDED", "FAILED", "STOPPED", "RUNNING", "PENDING")
-            if each in said
-        )
+        return str(JobSubmissionClient(self.head.jobs).get_job_status(name).value)
 
     def stop(self, name: str) -> None:
         self.head.run("ray", "job", "stop", "--address", self.head.jobs, name, timeout=60)
@@ -126,8 +121,9 @@ def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(job: Job) -> N
     assert len(job.results()) == 4
     with closing(sqlite3.connect(job.folder / "mlflow.db")) as ledger:
         counts = ledger.execute(
-            "SELECT run_uuid, count(*), count(DISTINCT step) FROM metrics WHERE key = 'loss/val' "
-            "GROUP BY run_uuid"
+            "SELECT m.run_uuid, count(*), count(DISTINCT step) FROM metrics m JOIN tags t "
+            "ON t.run_uuid = m.run_uuid AND t.key = 'raymm.kind' AND t.value = 'cell' "
+            "WHERE m.key = 'loss/val' GROUP BY m.run_uuid"
         ).fetchall()
     assert [row[1:] for row in counts] == [(40, 40)] * 4  # each epoch once
 
