@@ -55,9 +55,8 @@ def shown_on(console: Console) -> Console:
 
     if is_live(console) or not console.is_jupyter:
         return console
-    return Console(
-        force_jupyter=False, force_terminal=False
-    )  # a kernel's FORCE_COLOR says otherwise
+    # A kernel's FORCE_COLOR says otherwise.
+    return Console(force_jupyter=False, force_terminal=False)
 
 
 def _need_no_ray() -> None:

@@ -52,7 +52,7 @@ def show(
             condition by validation loss, or all.
         register: begin of the names under which they are registered; None registers none.
     """
-    _tell_of_errors(sweep, console, lambda say: _show(sweep, results, models, register, say))
+    _tried(sweep, console, lambda say: _show(sweep, results, models, register, say))
 
 
 def show_search(
@@ -67,22 +67,20 @@ def show_search(
         drawn = [mask_input(sweep.dataset, config, None) for _, config in sorted(configs.items())]
         _show_whole(sweep, search_summaries(sweep.name, trials, goals), drawn)
 
-    _tell_of_errors(sweep, console, work)
+    _tried(sweep, console, work)
 
 
-def _tell_of_errors(
-    sweep: Sweep, console: Console, work: Callable[[Callable[[str], None]], None]
-) -> None:
+def _tried(sweep: Sweep, console: Console, work: Callable[[Callable[[str], None]], None]) -> None:
     """Wait until MLflow has the cells, then work; what goes wrong is told and goes no further."""
     with console.status(Text("showing the sweep in MLflow")) as status:
         try:
             if not sweep.ledger.flush(PATIENCE_S):
-                raise StoreAwayError("the store does not answer")
+                raise StoreAwayError("The store does not answer.")
             work(lambda text: status.update(Text(text)))
         except (TrackingError, DataError) as error:
             text = (
                 f"MLflow does not show all of this sweep (figures, curves over sparsity, models): "
-                f"{error}. The same command adds what is missing."
+                f"{error} The same command adds what is missing."
             )
             console.print(Text(text, style="yellow"), soft_wrap=True)
 

@@ -38,12 +38,12 @@ def room_for(workers: int, nodes: Nodes, needs: Mapping[str, float], growth: Gro
         growth: resources of the kinds of nodes that an autoscaler may start, and how many of each.
     """
 
-    def most(share: int) -> int:
+    def fitting(share: int) -> int:
         """How many shares of so many workers each fit, none of them over two nodes."""
         now = sum(_held(node, needs) // share for node in nodes)
         return max(now, sum(_held(kind, needs) // share * most for kind, most in growth))
 
-    anywhere, whole = most(1) // workers, most(workers)
+    anywhere, whole = fitting(1) // workers, fitting(workers)
     one_node = workers > 1 and whole > 0 and 2 * whole >= anywhere
     return Room(whole if one_node else anywhere, one_node)
 

@@ -23,7 +23,7 @@ class WatchSettings:
 
     Attributes:
         floor_s: never sooner than after so many seconds without progress.
-        factor: nor sooner than after so many times the rank's own longest step.
+        factor: nor sooner than after so many times the rank's own longest step; see `Pulse`.
         beat_s: seconds between two signs of life.
     """
 

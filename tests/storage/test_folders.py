@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,8 +60,8 @@ def test_what_changes_while_it_is_copied_is_refused(
 ) -> None:
     copied = address.download
 
-    def and_changed(system: object, path: str, to: Path, progress: object) -> None:
-        copied(system, path, to, progress)  # type: ignore[arg-type]
+    def and_changed(system: Any, path: str, to: Path, progress: Callable[[int], None]) -> None:
+        copied(system, path, to, progress)
         (there / "new.txt").write_text("new")
 
     monkeypatch.setattr(folders, "download", and_changed)
