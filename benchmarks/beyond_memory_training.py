@@ -23,14 +23,13 @@ import torch.distributed as dist
 import tyro
 from rich.console import Console
 from rich.table import Table
-from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.beyond_memory import Peak, make
 from raymm.config import CellConfig, DataConfig, ModelConfig
 from raymm.data.loader import prefetched, train_batches
 from raymm.data.prepare import prepare
 from raymm.data.sources import load_dataset
-from raymm.training.learner import Learner
+from raymm.training.learner import Learner, data_parallel
 from raymm.training.optimizer import make_optimizer
 
 WORKERS = 2
@@ -49,7 +48,7 @@ def train(rank: int, port: int, folder: str, batch_size: int, steps: int) -> dic
         prepared = prepare(dataset, CELL.data)
         prepare_s = time.perf_counter() - started
         learner = Learner(prepared, CELL)
-        module = DistributedDataParallel(learner)
+        module = data_parallel(learner, torch.device("cpu"))
         optimizer = make_optimizer(learner, CELL.train)
         batches = train_batches(
             prepared.train, batch_size=batch_size, seed=0, epoch=0, rank=rank, world_size=WORKERS

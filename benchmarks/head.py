@@ -1,5 +1,5 @@
 """A Ray head on this machine as `ray start --head` makes it, with ports of its own and, where asked for,
-an autoscaler whose nodes are processes here (Ray's fake multi-node provider).
+an autoscaler whose nodes are processes here (Ray's fake multi-node provider, `benchmarks.machines`).
 
 Used by `tests/cluster` and by benchmarks. Like `benchmarks.local_cluster` it touches no process that it
 has not started; in particular it never calls `ray stop`, which ends every Ray of the machine.
@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.local_cluster import ENVIRONMENT, adopt_orphans, descendants, kill, title
 
+ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 240.0
 STARTED = "Ray runtime started"
@@ -60,7 +61,11 @@ class Head:
         command = self._command(cpus, others)
         if node_types is not None:
             command.append(f"--autoscaling-config={self._config(cpus, node_types, idle_minutes)}")
-            self.environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+            places = [str(ROOT), *filter(None, [self.environment.get("PYTHONPATH")])]
+            self.environment |= {
+                "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+                "PYTHONPATH": os.pathsep.join(places),
+            }  # fmt: skip
         self.log = self.folder / "head.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -132,8 +137,10 @@ class Head:
         config = {
             "cluster_name": "fake",
             "provider": {
-                "type": "fake_multinode",
+                "type": "external",
+                "module": "benchmarks.machines.Machines",
                 "gcs_address": self.address,
+                "use_node_id_as_ip": True,  # or it never sees its nodes, which share an address, as up
                 "disable_node_updaters": True,
                 "disable_launch_config_check": True,
             },

@@ -27,7 +27,6 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.links import exchanged_bytes
@@ -36,6 +35,7 @@ from raymm.data.batch import Batch, Block
 from raymm.data.dataset import ModalitySpec
 from raymm.losses.contrastive import ContrastiveLoss
 from raymm.models.build import build_model
+from raymm.training.learner import data_parallel
 from raymm.training.traffic import Traffic
 
 RANKS = (1, 2, 4)
@@ -114,7 +114,7 @@ def rank_main(rank: int, ranks: int, name: ModelName, folder: str) -> None:
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=ranks
     )
     step, batch = Step(name), share_of(rank)
-    parallel = DistributedDataParallel(step) if ranks > 1 else step
+    parallel = data_parallel(step, torch.device("cpu")) if ranks > 1 else step
     optimizer = torch.optim.AdamW(step.parameters())
     step_s(parallel, batch, optimizer, WARM_UP)
 

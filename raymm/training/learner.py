@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from raymm.config import CellConfig, Precision
 from raymm.data.batch import Batch
@@ -35,6 +36,17 @@ class Learner(nn.Module):
         """Loss of the global batch."""
         loss: Tensor = self.loss(self.embed(batch))
         return loss
+
+
+def data_parallel(module: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """A module whose gradients are averaged over ranks, in buckets that leave during the backward pass.
+
+    The first rank's buffers are sent out before each step only if one of them is state (a batch
+    norm's statistics): positions and indices, which are not saved either, never change.
+    """
+    state = module.state_dict(keep_vars=True).keys() - dict(module.named_parameters()).keys()
+    ids = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=bool(state))
 
 
 def mixed_precision(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from raymm.config import CellConfig
 from raymm.data.batch import Batch
@@ -21,7 +20,7 @@ from raymm.data.prepared import Split
 from raymm.errors import TrainingError
 from raymm.losses.gather import world_size
 from raymm.training.checkpoint import Checkpoint, CheckpointStore
-from raymm.training.learner import Learner
+from raymm.training.learner import Learner, data_parallel
 from raymm.training.microbatch import backward_in_parts
 from raymm.training.optimizer import (
     learning_rate,
@@ -93,8 +92,7 @@ class Training:
             self.progress = Progress(**found.state)
         self.parallel: nn.Module = self.learner
         if self.ranks > 1 and self.micro_batches == 1:  # in parts, gradients are averaged there
-            ids = [self.device] if self.device.type == "cuda" else None
-            self.parallel = DistributedDataParallel(self.learner, device_ids=ids)
+            self.parallel = data_parallel(self.learner, self.device)
 
     def run_epoch(self) -> EpochReport:
         """One epoch of training, then the validation loss."""

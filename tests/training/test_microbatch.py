@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from raymm.config import MODEL_NAMES, CellConfig, DataConfig, ModelConfig, ModelName
 from raymm.data.batch import Batch
@@ -19,7 +18,7 @@ from raymm.data.sources.pairs.load import load_pairs
 from raymm.encoders.load import load_encoder
 from raymm.encoders.raw import raw_dataset
 from raymm.losses.contrastive import ContrastiveLoss
-from raymm.training.learner import Learner
+from raymm.training.learner import Learner, data_parallel
 from raymm.training.microbatch import backward_in_parts, split_batch
 from tests.losses.test_world_size import SPECS, share_of
 from tests.models.batches import random_batch, random_presence
@@ -159,7 +158,7 @@ def rank_of_two(rank: int, _folder: Path) -> None:
     share = share_of(rank, 2)  # rank 1 has nobody with the second modality
     for name in MODELS:
         whole = learner(name)
-        parallel = DistributedDataParallel(whole)
+        parallel = data_parallel(whole, torch.device("cpu"))
         loss = parallel(share)
         loss.backward()
         wanted = gradients(whole)
