@@ -53,6 +53,7 @@ CURVE = ("loss/train", "loss/val", "grad_norm", "lr")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 GIB, MIB = 2**30, 2**20
+TRAIN = "benchmarks.fake_cells:train"
 LEFT_OUT = 100
 """Cells that a filled ledger lacks: what the second start has to train."""
 
@@ -168,7 +169,7 @@ def drive(cells: int = 2000, at_once: int = 10) -> None:
 
     cpus = groups_on_this_machine(1, 1) / at_once
     real = runner.pool_settings
-    runner.pool_settings = lambda *args: replace(real(*args), train=f"{__name__}:train")
+    runner.pool_settings = lambda *args: replace(real(*args), train=TRAIN)
     with folder_of_its_own() as folder, open(os.devnull, "w") as nowhere:
         sweep = prepare_sweep(settings(cells, cpus_per_worker=cpus))
         claim_places(sweep)
@@ -180,12 +181,12 @@ def drive(cells: int = 2000, at_once: int = 10) -> None:
             assert sweep.ledger.settle(600.0)
         settled_s, after = time.monotonic() - begin, os.times()
         rows = _rows(folder / LOCAL_STORE.removeprefix(SQLITE))
-        finished = sum(each.status == "finished" for each in results)
+        lost = [each for each in results if each.status != "finished"]
+        assert not lost, f"{len(lost)} cells did not finish; the first: {lost[0].reason}"
         print(
             json.dumps(
                 {
                     "cells": len(results),
-                    "finished": finished,
                     "at_once": at_once,
                     "wall_s": round(driven_s, 1),
                     "ideal_s": round(len(results) * SECONDS / at_once, 1),

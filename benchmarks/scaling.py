@@ -1,12 +1,13 @@
 """Weak scaling of a training step: each rank keeps its share of the batch, ranks are added.
 
-    python -m benchmarks.scaling --out scaling.json
+    python -m benchmarks.scaling --out benchmarks/scaling.json
 
-For 1, 2 and 4 gloo ranks on this machine (one thread each, fp32): seconds of a step; seconds of the same
-step without communication, in as many processes at the same time, so that what the ranks take from each
-other's cores counts as computing; bytes that a rank really sends and receives a step, as the kernel
-counts them on its connections; and the collectives of a step, as torch's profiler sees them. Beside the
-bytes stand those of the arithmetic in `benchmarks.links`, by which larger machines are reckoned.
+For 1, 2 and 4 gloo ranks on this machine (one thread each, fp32): seconds of a step; in turns with it,
+seconds of the same step without communication, in as many processes at the same time, so that what the
+ranks take from each other's cores counts as computing; bytes that a rank really sends and receives a
+step, as the kernel counts them on its connections; and the collectives of a step, and the share of the
+backward pass after which the first gradients leave, as torch's profiler sees them. Beside the bytes
+stand those of the arithmetic in `benchmarks.links`, by which larger machines are reckoned.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.links import exchanged_bytes
 from raymm.config import LossConfig, ModelConfig, ModelName
@@ -94,17 +95,14 @@ def no_gather() -> Iterator[None]:
         dist.all_gather = real
 
 
-def step_s(module: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, steps: int) -> float:
-    """Median seconds of a step; all ranks begin together."""
-    times = []
-    for _ in range(steps):
-        dist.barrier()
-        begin = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(module(batch))
-        optimizer.step()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+def step_s(module: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> float:
+    """Seconds of a step; all ranks begin together."""
+    dist.barrier()
+    begin = time.perf_counter()
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(module(batch))
+    optimizer.step()
+    return time.perf_counter() - begin
 
 
 def rank_main(rank: int, ranks: int, name: ModelName, folder: str) -> None:
@@ -116,21 +114,24 @@ def rank_main(rank: int, ranks: int, name: ModelName, folder: str) -> None:
     step, batch = Step(name), share_of(rank)
     parallel = data_parallel(step, torch.device("cpu")) if ranks > 1 else step
     optimizer = torch.optim.AdamW(step.parameters())
-    step_s(parallel, batch, optimizer, WARM_UP)
-
-    traffic = Traffic()
-    before = _connections(traffic)
-    whole_s = step_s(parallel, batch, optimizer, STEPS)
-    moved = (_connections(traffic) - before) / STEPS
-
-    with no_gather():
-        alone_s = step_s(step, batch, optimizer, STEPS)
-    calls = collectives(parallel, batch)
+    traffic, moved = Traffic(), 0
+    whole, alone = [], []
+    for turn in range(-WARM_UP, STEPS):
+        before = _connections(traffic)
+        whole_s = step_s(parallel, batch, optimizer)
+        moved += (_connections(traffic) - before) * (turn >= 0)
+        with no_gather():
+            alone_s = step_s(step, batch, optimizer)
+        if turn >= 0:
+            whole.append(whole_s)
+            alone.append(alone_s)
+    calls, begins = exchanges(parallel, batch)
     figures = {
-        "step_s": whole_s,
-        "computing_s": alone_s,
-        "moved_bytes": moved,
+        "step_s": statistics.median(whole),
+        "computing_s": statistics.median(alone),
+        "moved_bytes": moved / STEPS,
         "collectives": calls,
+        "reduction_begins": begins,
         "parameters": sum(each.numel() for each in step.parameters()),
         "embeddings": len(step.model.members),
     }
@@ -146,12 +147,18 @@ def _connections(traffic: Traffic) -> int:
     return traffic.bytes() - module._of_files()
 
 
-def collectives(module: nn.Module, batch: Batch) -> dict[str, int]:
-    """The collectives of one step, by name."""
+def exchanges(module: nn.Module, batch: Batch) -> tuple[dict[str, int], float | None]:
+    """The collectives of one step, by name; the share of the backward pass before gradients leave."""
     with profile(activities=[ProfilerActivity.CPU]) as seen:
-        torch.autograd.backward(module(batch))
-    names = [event.name for event in seen.events() or []]
-    return dict(Counter(name for name in names if name.startswith("gloo:")))
+        loss = module(batch)
+        with record_function("backward"):
+            torch.autograd.backward(loss)
+    events = list(seen.events() or [])
+    found = [each for each in events if each.name.startswith("gloo:")]
+    backward = next(each for each in events if each.name == "backward").time_range
+    leaves = [each.time_range.start for each in found if each.name == "gloo:all_reduce"]
+    begins = (min(leaves) - backward.start) / backward.elapsed_us() if leaves else None
+    return dict(Counter(each.name for each in found)), begins
 
 
 def measure(name: ModelName, ranks: int) -> dict[str, Any]:
@@ -175,6 +182,7 @@ def measure(name: ModelName, ranks: int) -> dict[str, Any]:
         "moved_mb": round(statistics.mean(each["moved_bytes"] for each in said) / 1e6, 3),
         "reckoned_mb": round(sum(reckoned) / 1e6, 3),
         "collectives": first["collectives"],
+        "reduction_begins": first["reduction_begins"],
         "parameters": first["parameters"],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def on_ranks(work: Callable[[int, Path], None], ranks: int, folder: Path) -> Non
 
 
 def _begin(rank: int, work: Callable[[int, Path], None], ranks: int, folder: Path) -> None:
+    warnings.simplefilter("error")  # as in the process that pytest runs in
     torch.set_num_threads(1)
     meeting = f"file://{folder}/rendezvous-{ranks}"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=ranks)

@@ -46,7 +46,9 @@ def data_parallel(module: nn.Module, device: torch.device) -> DistributedDataPar
     """
     state = module.state_dict(keep_vars=True).keys() - dict(module.named_parameters()).keys()
     ids = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=bool(state))
+    parallel = DistributedDataParallel(module, device_ids=ids)
+    parallel.broadcast_buffers = bool(state)  # the argument's name depends on torch's version
+    return parallel
 
 
 def mixed_precision(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:

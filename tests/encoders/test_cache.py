@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """An image model and a text model."""
     root = tmp_path_factory.mktemp("models")
     return models.vit(root / "vit"), models.roberta(root / "roberta")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """`raymm embed`, all but its connecting: the tests' Ray is running already."""
+    monkeypatch.setattr("raymm.training.cluster.connected", lambda address: nullcontext())
+    return lambda *arguments: main(["embed", *arguments])
 
 
 def test_over_a_cluster_as_in_one_process(tmp_path: Path, folders: tuple[str, str]) -> None:
@@ -128,16 +136,14 @@ def test_the_command(
     tmp_path: Path,
     folders: tuple[str, str],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., int],
 ) -> None:
-    """All but its connecting: the tests' Ray is running already."""
-    monkeypatch.setattr("raymm.training.cluster.connected", lambda address: nullcontext())
     to = str(tmp_path / "cache")
-    assert main(["embed", "--encoder", folders[1], "--out", to]) == 0
+    assert command("--encoder", folders[1], "--out", to) == 0
     out = capsys.readouterr().out
     assert "1,911 samples; 1,911 different items computed, 0 were there already" in out
     assert (tmp_path / "cache" / RECORD).is_file()
-    assert main(["embed", "--encoder", "picture=" + folders[0], "--out", to]) == 1
+    assert command("--encoder", "picture=" + folders[0], "--out", to) == 1
     assert "no such modality 'picture': Known: image" in capsys.readouterr().err
 
 
@@ -145,25 +151,24 @@ def test_official_splits(
     tmp_path: Path,
     folders: tuple[str, str],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., int],
 ) -> None:
     """A test split among all is warned of; one that is left out is not in the cache."""
-    monkeypatch.setattr("raymm.training.cluster.connected", lambda address: nullcontext())
     (tmp_path / "pairs").mkdir()
     for name, count in (("train", 6), ("val", 3), ("test", 2)):
         frame = pd.DataFrame({"text": [f"{name} cat {row}" for row in range(count)]})
         frame.to_parquet(tmp_path / "pairs" / f"{name}.parquet")
-    start = ["embed", "--dataset", str(tmp_path / "pairs"), "--columns", "text=text"]
+    start = ["--dataset", str(tmp_path / "pairs"), "--columns", "text=text"]
     start += ["--encoder", folders[1], "--out"]
-    assert main([*start, str(tmp_path / "all")]) == 0
+    assert command(*start, str(tmp_path / "all")) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "official test split of 2 samples" in said and "--splits train" in said
-    assert main([*start, str(tmp_path / "some"), "--splits", "train", "validation"]) == 0
+    assert command(*start, str(tmp_path / "some"), "--splits", "train", "validation") == 0
     assert "warning" not in capsys.readouterr().err
     ids = open_packed(str(tmp_path / "some")).ids.tolist()
     assert len(ids) == 9 and not any(each.startswith("test") for each in ids)
     (tmp_path / "pairs" / "test.parquet").unlink()
-    assert main([*start, str(tmp_path / "none"), "--splits", "test"]) == 1
+    assert command(*start, str(tmp_path / "none"), "--splits", "test") == 1
     assert "has no split 'test'" in " ".join(capsys.readouterr().err.split())
 
 
@@ -191,10 +196,9 @@ def test_no_bars_where_nobody_watches(
     tmp_path: Path,
     folders: tuple[str, str],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., int],
 ) -> None:
-    monkeypatch.setattr("raymm.training.cluster.connected", lambda address: nullcontext())
     layouts.coco(tmp_path / "coco")
-    start = ["embed", "--dataset", str(tmp_path / "coco"), "--splits", "train"]
-    assert main([*start, "--encoder", folders[1], "--out", str(tmp_path / "cache")]) == 0
+    start = ["--dataset", str(tmp_path / "coco"), "--splits", "train"]
+    assert command(*start, "--encoder", folders[1], "--out", str(tmp_path / "cache")) == 0
     assert capsys.readouterr().err == ""
