@@ -1,4 +1,4 @@
-"""What a cluster may grow to: of KubeRay's RayCluster, which a server that stands for Kubernetes gives."""
+"""What a cluster may grow to: by a RayCluster, which a server that stands for Kubernetes gives."""
 
 from __future__ import annotations
 
