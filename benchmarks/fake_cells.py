@@ -1,12 +1,14 @@
 """What saturates first in a long sweep: many cells that take a second and train nothing.
 
     python -m benchmarks.fake_cells drive --cells 2000 --at-once 10
+    python -m benchmarks.fake_cells drive --cells 500 --at-once 10 --ledger server
     python -m benchmarks.fake_cells plan --cells 10000
 
 `drive` runs a real sweep (Tune, worker groups, ledger, claims, outbox) whose cells only wait and report,
 so that what is measured is raymm, Ray and MLflow. `plan` fills a ledger with finished cells by copying
 rows in its database, and measures how long the plan takes, and how long a second start takes until cells
-are trained. Both work in a new folder under the one they are called from, and print one JSON line.
+are trained. Both work in a new folder under the one they are called from, and print one JSON line. What
+`--ledger server` needs, `make test-cluster` sets up.
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from rich.console import Console
 
 from benchmarks.local_cluster import descendants, title
+from benchmarks.mlflow_server import ADMIN, PASSWORD, mlflow_server, postgres
 from raymm.config import CellConfig
 from raymm.data.dataset import Dataset
 from raymm.sweep.cells import Cell, CellResult
@@ -53,6 +56,11 @@ CURVE = ("loss/train", "loss/val", "grad_norm", "lr")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 GIB, MIB = 2**30, 2**20
+SERVERS = ("gcs_server", "raylet", "dashboard", "log_monitor", "postgres", "mlflow")
+TABLES = ("runs", "tags", "params", "metrics")
+SERVERS_PYTHON = ROOT / ".venv-mlflow/bin/python"
+LedgerPlace = tuple[str | None, Callable[[str], int]]
+"""Address for --tracking-uri, and what counts the rows of one of MLflow's tables."""
 TRAIN = "benchmarks.fake_cells:train"
 LEFT_OUT = 100
 """Cells that a filled ledger lacks: what the second start has to train."""
@@ -152,17 +160,20 @@ def kind_of(pid: int) -> str:
     if said.startswith("ray::"):
         return said.split()[0].split(".")[0]
     return next(
-        (name for name in ("gcs_server", "raylet", "dashboard", "log_monitor") if name in said),
+        (name for name in SERVERS if name in said),
         "other",
     )
 
 
-def drive(cells: int = 2000, at_once: int = 10) -> None:
+def drive(
+    cells: int = 2000, at_once: int = 10, ledger: Literal["sqlite", "server"] = "sqlite"
+) -> None:
     """Run a sweep of fake cells.
 
     Args:
         cells: how many; rounded up to full conditions.
         at_once: worker groups.
+        ledger: an SQLite file, or an MLflow server with accounts and its PostgreSQL, started here.
     """
     from raymm.sweep import runner
     from raymm.training.cluster import groups_on_this_machine
@@ -170,8 +181,12 @@ def drive(cells: int = 2000, at_once: int = 10) -> None:
     cpus = groups_on_this_machine(1, 1) / at_once
     real = runner.pool_settings
     runner.pool_settings = lambda *args: replace(real(*args), train=TRAIN)
-    with folder_of_its_own() as folder, open(os.devnull, "w") as nowhere:
-        sweep = prepare_sweep(settings(cells, cpus_per_worker=cpus))
+    with (
+        folder_of_its_own() as folder,
+        LEDGERS[ledger](folder) as (tracking, count),
+        open(os.devnull, "w") as nowhere,
+    ):
+        sweep = prepare_sweep(settings(cells, cpus_per_worker=cpus, tracking_uri=tracking))
         claim_places(sweep)
         begin, own = time.monotonic(), os.times()
         with Sampler() as sampler, sweep.ledger:
@@ -180,7 +195,7 @@ def drive(cells: int = 2000, at_once: int = 10) -> None:
             sweep.ledger.close_sweep("FINISHED")
             assert sweep.ledger.settle(600.0)
         settled_s, after = time.monotonic() - begin, os.times()
-        rows = _rows(folder / LOCAL_STORE.removeprefix(SQLITE))
+        rows = {table: count(table) for table in TABLES}
         lost = [each for each in results if each.status != "finished"]
         assert not lost, f"{len(lost)} cells did not finish; the first: {lost[0].reason}"
         print(
@@ -188,6 +203,7 @@ def drive(cells: int = 2000, at_once: int = 10) -> None:
                 {
                     "cells": len(results),
                     "at_once": at_once,
+                    "ledger": ledger,
                     "wall_s": round(driven_s, 1),
                     "ideal_s": round(len(results) * SECONDS / at_once, 1),
                     "settled_s": round(settled_s, 1),
@@ -205,12 +221,37 @@ def drive(cells: int = 2000, at_once: int = 10) -> None:
         )
 
 
-def _rows(database: Path) -> dict[str, int]:
-    with closing(sqlite3.connect(database)) as made:
-        return {
-            table: made.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("runs", "tags", "params", "metrics")
-        }
+@contextmanager
+def sqlite_file(folder: Path) -> Iterator[LedgerPlace]:
+    """The default: a file beside the sweep."""
+    database = folder / LOCAL_STORE.removeprefix(SQLITE)
+
+    def count(table: str) -> int:
+        with closing(sqlite3.connect(database)) as made:
+            return int(made.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    yield None, count
+
+
+@contextmanager
+def mlflow_on_postgres(folder: Path) -> Iterator[LedgerPlace]:
+    """Servers of this machine, as cluster/mlflow starts them."""
+    artifacts = (folder / "artifacts").as_uri()
+    with postgres(folder) as database:
+
+        def count(table: str) -> int:
+            asked = ["psql", "-At", "-c", f"SELECT count(*) FROM {table}"]
+            address = database.replace("+psycopg2", "")
+            return int(subprocess.run([*asked, address], check=True, capture_output=True).stdout)
+
+        with mlflow_server(folder, database, artifacts, {}, SERVERS_PYTHON) as address:
+            os.environ |= {
+                "MLFLOW_TRACKING_USERNAME": ADMIN, "MLFLOW_TRACKING_PASSWORD": PASSWORD
+            }  # fmt: skip
+            yield address, count
+
+
+LEDGERS = {"sqlite": sqlite_file, "server": mlflow_on_postgres}
 
 
 # A ledger that is full
