@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping
 
+from raymm.doctor.asking import Answer, ask_all
 from raymm.doctor.credentials import check_credentials
 from raymm.doctor.facts import node_facts
 from raymm.doctor.finding import Finding, fine, wrong
 from raymm.doctor.gpus import check_gpus
 from raymm.doctor.nodes import (
-    Answer,
-    ask_all,
+    check_answered,
     check_clocks,
     check_shared_memory,
     check_versions,
     check_writable,
 )
-from raymm.doctor.ports import DASHBOARD, GCS, PORTS, check_from_here, check_ports
+from raymm.doctor.ports import AGENT, DASHBOARD, GCS, PORTS, check_from_here, check_ports
 from raymm.doctor.tracking_server import check_server
 from raymm.errors import RaymmError
 
@@ -41,22 +42,28 @@ def examine(
     yield from _check_ledger(tracking_uri)
     if head is not None:
         yield from check_from_here(head)
+    authenticated = _authenticated(environment)
+    gpus_may_come = False
     if address is None:
         asked = time.time()
         answers = [Answer(node_facts(storage), asked, time.time())]
-        yield from check_ports(PORTS, authenticated=_authenticated(environment), in_pod=in_pod)
+        yield from check_ports(PORTS, authenticated=authenticated, in_pod=in_pod)
     else:
         from raymm.training.cluster import connected
 
         with connected(address):
-            answers = ask_all(storage)
+            answers, silent = ask_all(storage)
             ports = _ports_of_cluster()
-        yield from check_ports(ports, authenticated=_authenticated(environment), in_pod=in_pod)
+            gpus_may_come = _gpus_may_come()
+        yield from check_ports(ports, authenticated=authenticated, in_pod=in_pod)
+        yield from check_answered(answers, silent)
+        if not answers:
+            return
         yield from check_versions(node_facts(None), answers)
         yield from check_clocks(answers)
     yield from check_writable(storage, answers)
     yield from check_shared_memory(answers)
-    yield from check_gpus([answer.facts for answer in answers])
+    yield from check_gpus([answer.facts for answer in answers], gpus_may_come)
 
 
 def _check_ledger(tracking_uri: str | None) -> list[Finding]:
@@ -78,10 +85,21 @@ def _authenticated(environment: Mapping[str, str]) -> bool:
     return environment.get("RAY_AUTH_MODE") == "token"
 
 
+def _gpus_may_come() -> bool:
+    """Whether the connected cluster's autoscaler starts, or may start, nodes with GPUs."""
+    from raymm.training.growth import growth
+
+    may_come = growth()
+    if may_come is None:
+        return False
+    return may_come.types is None or any(kind.resources.get("GPU") for kind in may_come.types)
+
+
 def _ports_of_cluster() -> dict[str, int]:
-    """Where the connected cluster's head listens, as far as it says."""
+    """Where the connected cluster's head and this machine's agent listen, as far as Ray says."""
     import ray
     from ray._private import ray_constants
+    from ray.dashboard.consts import DASHBOARD_AGENT_ADDR_NODE_ID_PREFIX
     from ray.experimental.internal_kv import _internal_kv_get
 
     ports = dict(PORTS)
@@ -91,4 +109,10 @@ def _ports_of_cluster() -> dict[str, int]:
     )
     if dashboard:
         ports[DASHBOARD] = int(dashboard.decode().rpartition(":")[2])
+    agent = _internal_kv_get(
+        f"{DASHBOARD_AGENT_ADDR_NODE_ID_PREFIX}{ray.get_runtime_context().get_node_id()}",
+        namespace=ray_constants.KV_NAMESPACE_DASHBOARD,
+    )
+    if agent:
+        ports[AGENT] = int(json.loads(agent)[1])  # after its address; -1 where it takes no jobs
     return ports

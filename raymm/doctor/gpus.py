@@ -12,16 +12,25 @@ CHECK = "GPUs"
 MIG_ON, UNKNOWN = "Enabled", "[N/A]"
 
 
-def check_gpus(nodes: Sequence[NodeFacts]) -> list[Finding]:
-    """What is wrong with the GPUs of each node."""
+def check_gpus(nodes: Sequence[NodeFacts], may_come: bool = False) -> list[Finding]:
+    """What is wrong with the GPUs of each node.
+
+    Nodes are asked, each for itself; that they exchange over NCCL is not tried.
+
+    Args:
+        may_come: whether an autoscaler may bring nodes with GPUs.
+    """
     found = [finding for facts in nodes for finding in _of_node(facts)]
     if found:
         return found
     gpus = [name for facts in nodes for name in facts.gpus.names]
+    if not gpus and may_come:
+        text = "no node with a GPU is up, so none was asked"
+        return [note(CHECK, text, "Ask again while a sweep runs.")]
     if not gpus:
         return [fine(CHECK, "none: cells are trained on CPUs")]
     kinds = ", ".join(f"{gpus.count(kind)} x {kind}" for kind in sorted(set(gpus)))
-    return [fine(CHECK, f"{kinds}: torch computes on them, and NCCL can use them")]
+    return [fine(CHECK, f"{kinds}: torch computes on them, and nothing speaks against NCCL")]
 
 
 def _of_node(facts: NodeFacts) -> Iterator[Finding]:

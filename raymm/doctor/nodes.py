@@ -1,17 +1,13 @@
-"""What the nodes of a cluster say of themselves, and what of it does not fit together."""
+"""What of all that nodes say of themselves does not fit together, or falls short."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from raymm.doctor.facts import NodeFacts, node_facts
+from raymm.doctor.asking import Answer, Silent
+from raymm.doctor.facts import NodeFacts
 from raymm.doctor.finding import Finding, fine, note, wrong
 
-ANSWER_TIMEOUT_S = 120.0
 MOST_SKEW_S = 1.0
 """Clocks further apart make a sweep's times, and the order of its checkpoints, hard to read."""
 REFUSED_SKEW_S = 300.0
@@ -19,52 +15,18 @@ REFUSED_SKEW_S = 300.0
 LEAST_SHARED_MEMORY_GIB = 1.0
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a node has said, and when, by this machine's clock, it was asked and had answered."""
-
-    facts: NodeFacts
-    asked_s: float
-    answered_s: float
-
-    @property
-    def skew_s(self) -> float:
-        """How far its clock is ahead of ours, less what the journey may account for; 0 if that may
-        be all of it."""
-        middle = (self.asked_s + self.answered_s) / 2
-        ahead, journey = self.facts.time_s - middle, (self.answered_s - self.asked_s) / 2
-        return 0.0 if abs(ahead) <= journey else ahead - (journey if ahead > 0 else -journey)
-
-
-def ask_all(storage: str | None) -> list[Answer]:
-    """Ask each living node of the connected cluster.
-
-    Args:
-        storage: root of the cells' folders, which each node tries to write.
-    """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    nodes: Any = ray.nodes  # Ray leaves it untyped
-    facts: Any = ray.remote(num_cpus=0, max_retries=0)(node_facts)
-    clock: Any = ray.remote(num_cpus=0, max_retries=0)(_its_time_s)
-    answers = []
-    for node in (each for each in nodes() if each["Alive"]):
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        gpus = node["Resources"].get("GPU", 0.0)
-        call = facts.options(scheduling_strategy=there).remote(storage, gpus)
-        said: NodeFacts = ray.get(call, timeout=ANSWER_TIMEOUT_S)
-        # The first task starts a process and imports torch. This one is only a journey.
-        asked = time.time()
-        its_time = ray.get(clock.options(scheduling_strategy=there).remote())
-        name = f"{node['NodeManagerAddress']} ({said.node})"
-        said = dataclasses.replace(said, node=name, time_s=its_time)
-        answers.append(Answer(said, asked, time.time()))
-    return answers
-
-
-def _its_time_s() -> float:
-    return time.time()  # Ray takes no built-in function
+def check_answered(answers: Sequence[Answer], silent: Sequence[Silent]) -> list[Finding]:
+    """Whether each node that Ray takes for alive has answered."""
+    found = [
+        wrong(
+            "nodes",
+            f"{each.node} did not answer: {each.why}",
+            "Look at its logs (ray logs), and whether torch is there. If its machine was taken back, "
+            "another comes: ask again then.",
+        )
+        for each in silent
+    ]
+    return found or [fine("nodes", f"{len(answers)} answered")]
 
 
 def check_versions(driver: NodeFacts, answers: Sequence[Answer]) -> list[Finding]:

@@ -14,9 +14,12 @@ from pathlib import Path
 from raymm.doctor.finding import Finding, fine, note, wrong
 
 CHECK = "ports"
-DASHBOARD, GCS, CLIENT = "dashboard and jobs", "GCS", "Ray client"
-PORTS: Mapping[str, int] = {DASHBOARD: 8265, GCS: 6379, CLIENT: 10001}
-"""Where Ray listens unless it is told otherwise."""
+DASHBOARD, GCS, CLIENT, AGENT = "dashboard and jobs", "GCS", "Ray client", "jobs (agent)"
+PORTS: Mapping[str, int] = {DASHBOARD: 8265, GCS: 6379, CLIENT: 10001, AGENT: 52365}
+"""Where Ray listens unless it is told otherwise. The agent is on every node, at the node's own address:
+it takes jobs for the dashboard, and runs them for whoever else asks (POST /api/job_agent/jobs/)."""
+FOR_OTHER_MACHINES = (GCS, AGENT)
+"""What a head cannot close to its nodes."""
 LISTENS = "0A"
 """State of a listening socket in the kernel's table (include/net/tcp_states.h)."""
 CONNECT_TIMEOUT_S = 3.0
@@ -92,9 +95,12 @@ def _open(what: str, port: int, at: list[Address], authenticated: bool, in_pod: 
             text,
             "See that a network policy admits the cluster's own pods only (cluster/kuberay).",
         )
-    if what == GCS:  # the other machines need it
+    if what in FOR_OTHER_MACHINES:
         return note(
-            CHECK, text, "See that only the cluster's own machines are admitted (security group)."
+            CHECK,
+            text,
+            "The cluster's other machines need it, and whoever reaches it can run programs: see that "
+            "only they are admitted (security group, firewall). --dashboard-host does not close it.",
         )
     return wrong(
         CHECK,

@@ -30,11 +30,20 @@ def checked(promised: float = 4, **changes: object) -> list[Finding]:
 def test_four_that_do_all_they_should() -> None:
     (found,) = checked()
     assert found.level == "fine" and "4 x NVIDIA A10G" in found.text
+    assert "nothing speaks against NCCL" in found.text
 
 
 def test_a_machine_without() -> None:
     node = NodeFacts(node="one", versions={}, time_s=0, shared_memory_gib=8)
     assert [each.level for each in check_gpus([node])] == ["fine"]
+    (found,) = check_gpus([node], may_come=True)
+    assert found.level == "note" and "none was asked" in found.text
+    assert "CPUs" not in found.text and "NCCL" not in found.text
+
+
+def test_gpus_that_are_there_are_told_of_though_more_may_come() -> None:
+    node = NodeFacts(node="one", versions={}, time_s=0, shared_memory_gib=8, gpus=WELL)
+    assert check_gpus([node], may_come=True) == check_gpus([node])
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,16 @@
-"""What does not fit together among nodes; and a real cluster is asked."""
+"""What does not fit together among nodes."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import time
 from pathlib import Path
 
 import pytest
 
+from raymm.doctor.asking import Answer, Silent
 from raymm.doctor.facts import NodeFacts, node_facts, source_digest, versions
 from raymm.doctor.nodes import (
-    Answer,
-    ask_all,
+    check_answered,
     check_clocks,
     check_shared_memory,
     check_versions,
@@ -68,12 +66,8 @@ def test_a_change_of_the_source_is_a_change_of_versions() -> None:
     assert versions()["raymm's source"] == source_digest()
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
-def test_a_cluster_is_asked(tmp_path: Path) -> None:
-    before = time.time()
-    (said,) = ask_all(str(tmp_path / "storage"))
-    assert said.facts.storage == "" and said.facts.versions == versions()
-    assert before <= said.facts.time_s <= time.time() and abs(said.skew_s) < 1
-    assert said.facts.shared_memory_gib > 0 and os.listdir(tmp_path / "storage") == []
-    assert check_versions(node_facts(None), [said])[0].level == "fine"
+def test_a_node_that_did_not_answer_is_wrong() -> None:
+    assert [each.level for each in check_answered([answer()], [])] == ["fine"]
+    (found,) = check_answered([answer()], [Silent("10.0.0.7", "nothing in 120 s")])
+    assert found.level == "wrong" and found.remedy
+    assert found.text == "10.0.0.7 did not answer: nothing in 120 s"

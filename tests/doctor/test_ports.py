@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT, DEFAULT_PORT
 
-from raymm.doctor.ports import GCS, check_from_here, check_ports, listening
+from raymm.doctor.ports import AGENT, GCS, PORTS, check_from_here, check_ports, listening
 
 TCP6 = (
     "  sl  local_address                         remote_address                        st\n"
@@ -41,7 +42,7 @@ def test_only_what_others_can_reach_is_wrong(opened: tuple[str, int]) -> None:
     assert levels(port) == ["fine" if closed else "wrong"]
     assert levels(port, authenticated=True) == ["fine"]
     assert levels(port, in_pod=True) == ["fine" if closed else "note"]
-    assert levels(port, GCS) == ["fine" if closed else "note"]
+    assert levels(port, GCS) == levels(port, AGENT) == ["fine" if closed else "note"]
 
 
 def test_a_port_of_a_head_that_can_be_reached_is_wrong(opened: tuple[str, int]) -> None:
@@ -63,3 +64,8 @@ def test_addresses_of_version_6() -> None:
         (ipaddress.ip_address("::ffff:127.0.0.1"), 9000),
         (ipaddress.ip_address("fe80::5054:ff:fe1d:adb6"), 80),
     ]
+
+
+def test_the_agents_port_is_rays() -> None:
+    assert PORTS[AGENT] == DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
+    assert PORTS[GCS] == DEFAULT_PORT
