@@ -27,6 +27,14 @@ def test_hadolint_has_nothing_to_say(name: str) -> None:
     assert said.returncode == 0, said.stdout + said.stderr
 
 
+def test_shellcheck_has_nothing_to_say() -> None:
+    scripts = [str(file) for file in sorted(CLUSTER.rglob("*.sh"))]
+    assert len(scripts) >= 5
+    command = [str(Path(sys.executable).parent / "shellcheck"), "--severity=warning", *scripts]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
 def pinned(package: str) -> str:
     found = re.search(rf"^{package}==(\S+)", (ROOT / "constraints.txt").read_text(), re.M)
     assert found is not None
@@ -43,6 +51,25 @@ def test_the_image_has_the_ray_and_the_packages_that_are_tested() -> None:
 def test_the_server_is_the_mlflow_that_is_tested() -> None:
     for name in ("Dockerfile", "compose.yaml", "kubernetes.yaml"):
         assert pinned("mlflow") in (CLUSTER / "mlflow" / name).read_text(), name
+
+
+def test_the_servers_that_are_tested_are_those_of_the_image() -> None:
+    tested = (ROOT / "tests/cluster/servers.txt").read_text().splitlines()
+    pins = {line for line in tested if not line.startswith("#")}
+    dockerfile = (CLUSTER / "mlflow/Dockerfile").read_text()
+    assert pins == {each.strip("'") for each in re.findall(r"\S+==[^\s']+'?", dockerfile)}
+    assert f"boto3=={pinned('boto3')}" in pins
+
+
+@pytest.mark.parametrize("misspelt", [False, True])
+def test_compose_takes_it(misspelt: bool, tmp_path: Path) -> None:
+    content = (CLUSTER / "mlflow/compose.yaml").read_text()
+    file = tmp_path / "compose.yaml"
+    file.write_text(content.replace("healthcheck:", "healthchek:") if misspelt else content)
+    program = str(Path(sys.executable).parent / "check-jsonschema")
+    command = [program, "--builtin-schema", "vendor.compose-spec", str(file)]
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert (said.returncode, "healthchek" in said.stdout) == (misspelt, misspelt), said.stdout
 
 
 def compose() -> dict[str, Any]:
