@@ -79,7 +79,7 @@ def compose() -> dict[str, Any]:
 
 def test_the_server_is_closed_and_its_secrets_are_asked_for() -> None:
     services = compose()["services"]
-    assert services["mlflow"]["ports"] == ["127.0.0.1:5000:5000"]
+    assert services["mlflow"]["ports"] == ["${LISTEN:-127.0.0.1}:5000:5000"]
     assert "ports" not in services["database"]
     for service in services.values():
         for name, value in service["environment"].items():
