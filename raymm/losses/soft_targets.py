@@ -8,9 +8,13 @@ row is not its own sample alone. With hatted, normalised embeddings x and y of a
     t_ij  = softmax_j((<x_i, x_j> + <y_i, y_j>) / (2 tau))           (5)
     L     = 1 / (2 M) sum_ij t_ij l1_ij + t_ji l2_ij                 (6)
 
-The targets are constants: no gradient goes through them, or the model could lower its loss by making
-everything alike. Equation 6 weighs l2_ij with t_ji as printed, so that both terms of it together are
-t_ij times (log sum_m e^(s_im) + log sum_m e^(s_mj) - 2 s_ij), with s_ij = <x_i, y_j> / tau.
+The targets are constants: no gradient goes through them. What is left to minimise is how far the
+softmaxes of (3) and (4) are from t, and embeddings that are all alike leave nothing of that: both are
+uniform then. So the embeddings of each modality may draw together where modalities share little, and
+little drives them apart again; own samples as targets (`cbmf_targets="hard"`) do.
+
+Equation 6 weighs l2_ij with t_ji as printed, so that both terms of it together are t_ij times
+(log sum_m e^(s_im) + log sum_m e^(s_mj) - 2 s_ij), with s_ij = <x_i, y_j> / tau.
 
 Shapes: P pairs, B samples of the global batch, d components.
 """

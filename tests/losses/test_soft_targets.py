@@ -155,3 +155,18 @@ def test_the_loss_follows_from_the_model() -> None:
     assert not isinstance(plain, SoftTargetLoss)
     for name in set(MODEL_NAMES) - {"cbmf"}:
         assert not isinstance(build_loss(name, PAIRS, LossConfig()), SoftTargetLoss)
+
+
+def test_hard_targets_alone_drive_apart_what_nearly_coincides() -> None:
+    """Both sides are the same cloud about one point: perfectly aligned, and too near to be told apart."""
+    generator = torch.Generator().manual_seed(0)
+    cloud = torch.eye(1, 16) + 0.01 * torch.randn(8, 16, generator=generator)
+    growth = {}
+    for kind in (SoftTargetLoss, ContrastiveLoss):
+        vectors = cloud.repeat(2, 1, 1).requires_grad_()
+        made = Embeddings(vectors, torch.ones(2, 8, dtype=torch.bool))
+        (grad,) = torch.autograd.grad(kind([(0, 1)], LossConfig())(made), vectors)
+        away = vectors.detach() - vectors.detach().mean(1, keepdim=True)
+        growth[kind] = -float((grad * away).sum() / (away * away).sum())
+    assert growth[ContrastiveLoss] > 1  # 1 / (temperature x samples) = 1.8 for each side
+    assert abs(growth[SoftTargetLoss]) < 0.01
