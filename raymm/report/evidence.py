@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from raymm.report.collapse import collapsed
 from raymm.report.combinations import combinations_frame
 from raymm.report.comparisons import comparisons_frame
 from raymm.report.grids import Grid, curve_means
@@ -40,6 +41,11 @@ class Evidence:
     def models(self) -> list[str]:
         """All models, in their order."""
         return sorted(map(str, self.record.cells["model"].unique()), key=model_place)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What has to be known to read the numbers: the record's notes, and models that collapsed."""
+        return (*self.record.notes, *collapsed(self.record.cells))
 
     def of(self, dataset: str) -> pd.DataFrame:
         """The cells of a data set."""

@@ -42,7 +42,7 @@ def report_text(evidence: Evidence, figures: Sequence[str]) -> str:
     """
     record = evidence.record
     parts = [f"# {record.name}", *verdicts(evidence), *best_means(record.cells)]
-    parts += _notes(record.notes)
+    parts += _notes(evidence.notes)
     parts += _results(evidence)
     parts += _figures(figures)
     parts += _comparisons(evidence)

@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from raymm.report.collapse import collapsed
 from raymm.report.embedding_map import has_umap
 from raymm.report.evidence import Evidence
 from raymm.report.grids import Grid, metric_grid, seeds_of
@@ -95,3 +96,4 @@ def _footnotes(evidence: Evidence) -> Iterator[str]:
         yield f"with fewer than {FEWEST_SEEDS} seeds no difference can be tested"
     else:
         yield "bold: the lead over every other model holds (tested, Holm's correction)"
+    yield from collapsed(evidence.record.cells)

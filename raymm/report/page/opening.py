@@ -25,8 +25,8 @@ def opening(evidence: Evidence) -> Iterator[Markup]:
         yield element("details", [summary, *details])
     else:
         yield from details
-    if record.notes:
-        notes = [paragraph(note) for note in record.notes]
+    if evidence.notes:
+        notes = [paragraph(note) for note in evidence.notes]
         yield element("div", [element("strong", "To be known"), *notes], class_="note")
 
 
