@@ -9,9 +9,10 @@
 #   for MLflow's server and the driver, and KEYS.
 #
 # ROLE is one of AWS (arn:aws:iam::...) that the service accounts raymm-head and raymm may take, and that may
-# read and write BUCKET. KEYS is a file with AWS_ACCESS_KEY_ID=... and AWS_SECRET_ACCESS_KEY=... and, for a
-# store that is not Amazon's, its address as AWS_ENDPOINT_URL=... and once more as MLFLOW_S3_ENDPOINT_URL=...
-# Without either, pods must be able to use the bucket anyhow (as with EKS Pod Identity).
+# read and write BUCKET. Without, pods must be able to use the bucket anyhow (as with EKS Pod Identity), or by
+# KEYS: a file of lines AWS_ACCESS_KEY_ID=..., AWS_SECRET_ACCESS_KEY=..., and for a store that is not Amazon's
+# its address twice, AWS_ENDPOINT_URL=... and MLFLOW_S3_ENDPOINT_URL=...; for Google's, which is
+# https://storage.googleapis.com, AWS_REQUEST_CHECKSUM_CALCULATION=when_required, too.
 set -euo pipefail
 registry=${1:?REGISTRY is missing} bucket=${2:?BUCKET is missing} access=${3:-}
 folder=$(dirname "$0") now=$(date -u +%Y%m%d%H%M%S)
@@ -20,7 +21,7 @@ source=$(git -C "$folder" describe --always --exclude='*' --abbrev=12 --dirty="-
 role=ROLE
 case $access in
     arn:*) role=$access ;;
-    ?*) [ -r "$access" ] || { echo "$access is neither a role (arn:...) nor a file with keys" >&2; exit 1; } ;;
+    ?*) [ -f "$access" ] || { echo "$access is neither a role (arn:...) nor a file with keys" >&2; exit 1; } ;;
 esac
 
 fill() { # FILE...: their text, with names in it
