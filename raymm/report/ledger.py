@@ -60,8 +60,11 @@ def read_ledger(name: str, tracking_uri: str | None) -> SweepRecord | None:
             notes.append(f"Run {run.name} cannot be read and is left out: {error}")
     parents = store.runs(f"tags.`{SWEEP}` = '{name}' and tags.`{KIND}` = 'sweep'")
     settings = dict(parents[0].params) if parents else {}
-    on = runs[0].tags
+    on = (parents or runs)[0].tags
     settings |= {setting: on[tag] for setting, tag in TRAINED_ON.items() if tag in on}
+    kinds = {run.tags[ACCELERATOR] for run in runs if ACCELERATOR in run.tags}
+    others = sorted(kinds - {on.get(ACCELERATOR)})
+    settings |= {"larger_gpu": ", ".join(others)} if others else {}
     folder = runs[0].tags.get(STORAGE, "")
     record = record_of(
         results,

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from raymm.sweep.prices import PRICES_FILE, read_prices
+from raymm.sweep.prices import PRICES_FILE, SECONDS_AN_HOUR, Group, read_prices
 from raymm.sweep.settings import PRESETS
 
-SECONDS_AN_HOUR = 3600.0
 NONE = {"None", "CPU", "", None}
 """How records say that no GPU was asked for, and no cluster."""
 
@@ -57,23 +56,27 @@ def rate_of(settings: Mapping[str, object], file: Path = PRICES_FILE) -> Rate | 
         return NoRate("The cells were trained on CPUs; of which machines is not recorded.")
     if gpu is None and settings["address"] in NONE:
         return NoRate("The cells were trained on the CPUs of one machine, which has no price here.")
+    if settings.get("larger_gpu") not in NONE:
+        return NoRate(
+            f"Cells were trained on {gpu} or {settings['larger_gpu']}; which on which the ledger "
+            "knows: `raymm status` reckons with it."
+        )
     prices = read_prices(file)
     if prices is None:
         return NoRate("No price is known: cluster/prices.toml is not here.")
     cpus = float(str(settings.get("cpus_per_worker") or 1))
     gpus = float(str(settings.get("gpus_per_worker") or 1))
     workers = int(str(settings.get("workers_per_cell") or _preset_workers(settings)))
-    instance = prices.cheapest(gpu, gpus, cpus)
-    if instance is None:
+    rate = prices.rate(Group(workers=workers, gpu=gpu, gpus=gpus, cpus=cpus))
+    if rate is None:
         return NoRate(
             f"No price is known: cluster/prices.toml has no machine with {gpu or 'CPUs'}."
         )
-    share = workers / instance.holds(gpu, gpus, cpus)
     return Rate(
-        share * instance.on_demand,
-        share * instance.spot,
+        rate.of(SECONDS_AN_HOUR),
+        rate.of(SECONDS_AN_HOUR, spot=True),
         prices.currency,
-        instance.name,
+        rate.machine.name,
         prices.note,
     )
 

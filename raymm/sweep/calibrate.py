@@ -23,17 +23,19 @@ Settings = TypeVar("Settings", bound=SweepSettings)
 
 
 def calibration(settings: Settings, name: str) -> Settings:
-    """Settings of the small sweep: each model once, where it has most to do.
+    """Settings of the small sweep: each model where it has most to do, and with --larger-gpu also where
+    it has least.
 
     Args:
         name: of the sweep that is planned.
     """
-    few = {"seeds": 1, "sparsities": 1}
-    changed: dict[str, Any] = {
-        axis: tuple(sorted(getattr(settings, axis))[: few[axis]])
-        for axis in settings.AXES
-        if axis in few
-    }
+    few = ("seeds", "sparsities")
+    values = {axis: sorted(getattr(settings, axis)) for axis in settings.AXES if axis in few}
+    changed: dict[str, Any] = {axis: (each[0],) for axis, each in values.items()}
+    if settings.larger_gpu is not None and "sparsities" in values:
+        # A model may be placed on the one kind of GPU with most to do, on the other with least.
+        ends = values["sparsities"][0], values["sparsities"][-1]
+        changed["sparsities"] = tuple(dict.fromkeys(ends))
     changed |= {"epochs": EPOCHS, "name": f"{name}-calibration"}
     changed |= {"plan": False, "calibrate": False}
     return dataclasses.replace(settings, **changed)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from raymm.errors import SweepError
 from raymm.sweep.cells import Cell
 from raymm.sweep.estimate import SLACK, Need, estimate
+from raymm.sweep.placement import by_gpu
 from raymm.sweep.plan import Sweep
-from raymm.sweep.prices import GPU_MEMORY_GIB, Instance, Prices, read_prices
-from raymm.sweep.recorded import Recorded, Taken, read_recorded
-from raymm.sweep.room import cells_at_a_time, check_memory
+from raymm.sweep.prices import GPU_MEMORY_GIB, Group, Prices, Rate, read_prices
+from raymm.sweep.recorded import Taken, read_recorded
+from raymm.sweep.room import Found, check_memory, find_room
 from raymm.sweep.states import STATES, State, cell_states
 from raymm.sweep.tags import condition
 
@@ -23,10 +24,11 @@ START_S = 20.0
 
 @dataclass(frozen=True)
 class Kind:
-    """Cells of one model, which take alike.
+    """Cells of one model.
 
     Attributes:
         open: those that are not finished.
+        gpus: kinds of GPU that they are placed on.
         need: by formula; of the cell that takes most.
         taken: by what is recorded of like cells.
         seconds: expected of all the open ones together; None if not known.
@@ -35,6 +37,7 @@ class Kind:
     title: str
     cells: Sequence[Cell]
     open: Sequence[Cell]
+    gpus: Sequence[str | None]
     need: Need
     taken: Taken
     seconds: float | None
@@ -46,18 +49,57 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Share:
+    """The cells that are placed on one kind of GPU.
+
+    Attributes:
+        gpu: None for CPUs.
+        open: how many are to be trained.
+        seconds: expected of all of those together; None if not known.
+        groups: of workers that fit at a time; None where that cannot be known from here.
+        rate: what their training costs; None if no price is known.
+    """
+
+    gpu: str | None
+    open: int
+    seconds: float | None
+    groups: int | None
+    rate: Rate | None
+
+    @property
+    def wall_s(self) -> float | None:
+        """With as many cells at a time as fit."""
+        if not self.open:
+            return 0.0
+        if self.seconds is None or not self.groups:
+            return None
+        return self.seconds / min(self.groups, self.open)
+
+    def cost(self, *, spot: bool) -> float | None:
+        """Of their training."""
+        if not self.open:
+            return 0.0
+        if self.seconds is None or self.rate is None:
+            return None
+        return self.rate.of(self.seconds, spot=spot)
+
+
+@dataclass(frozen=True)
 class Forecast:
     """All there is to say of a sweep before it starts.
 
     Attributes:
         states: cells in each state; for a search those its trials may need are all new.
+        shares: by the kind of GPU.
+        in_turn: whether the shares are trained one after the other, else at the same time.
         at_once: cells that train at the same time; None where that cannot be known from here.
         refusal: why some cell cannot be placed; empty if all can.
-        instance: machine that the cost is reckoned with; None if no price is known.
     """
 
     states: dict[State, int]
     kinds: Sequence[Kind]
+    shares: Sequence[Share]
+    in_turn: bool
     workers: int
     gpu: str | None
     larger_gpu: str | None
@@ -65,34 +107,29 @@ class Forecast:
     at_once: int | None
     refusal: str
     prices: Prices | None
-    instance: Instance | None
-    workers_on_instance: int
 
     @property
     def seconds(self) -> float | None:
         """Of all open cells, one after the other; None if that of some is not known."""
-        each = [kind.seconds for kind in self.kinds if kind.open]
-        return None if None in each else sum(s for s in each if s is not None)
+        return added(share.seconds for share in self.shares)
 
     @property
     def wall_s(self) -> float | None:
-        """From start to end, with as many cells at a time as fit."""
-        seconds, most = self.seconds, sum(len(kind.open) for kind in self.kinds)
-        if seconds is None or not self.at_once or not most:
+        """From start to end."""
+        each = [share.wall_s for share in self.shares]
+        whole = added(each)
+        if not whole:
             return None
-        return START_S + seconds / min(self.at_once, most)
+        return START_S + (whole if self.in_turn else max(s for s in each if s is not None))
 
     @property
     def worker_hours(self) -> float | None:
         """Hours of all workers; GPU-hours where each has a GPU."""
         return None if self.seconds is None else self.seconds * self.workers / 3600
 
-    def cost(self, spot: bool) -> float | None:
-        """Of the workers' hours, on the cheapest machine that holds them, fully used."""
-        if self.worker_hours is None or self.instance is None:
-            return None
-        price = self.instance.spot if spot else self.instance.on_demand
-        return self.worker_hours / self.workers_on_instance * price
+    def cost(self, *, spot: bool) -> float | None:
+        """Of training, on machines that are fully used."""
+        return added(share.cost(spot=spot) for share in self.shares)
 
     @property
     def finished_gb(self) -> float:
@@ -106,7 +143,8 @@ class Forecast:
         return None if self.at_once is None else most * self.at_once
 
     def fits(self, kind: Kind) -> Fit | None:
-        """Whether a worker's memory fits its GPU; None without one, or where it is not known.
+        """Whether a worker's memory fits a GPU of kind --gpu; None without one, or where it is not
+        known.
 
         "in parts" is what may run out of memory, and then is trained with each step in smaller
         parts: what is only estimated may be more by the factor that the estimate is good for. "no"
@@ -121,71 +159,109 @@ class Forecast:
         return "in parts" if kind.need.least_gib <= share else "no"
 
 
-def forecast(sweep: Sweep, times: Callable[[Cell], int] = lambda cell: 1) -> Forecast:
-    """Find out all there is to say.
+def added(values: Iterable[float | None]) -> float | None:
+    """The sum; None if one of them is not known."""
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)
 
-    Args:
-        times: how often a cell of the sweep is to be trained in some form: in a search, trials.
+
+def forecast(sweep: Sweep) -> Forecast:
+    """Find out all there is to say.
 
     Raises:
         TrackingError: the ledger cannot be read.
         SweepError: the storage cannot be read.
-        ConfigError: the price list is damaged.
+        ConfigError: the price list is damaged, or --larger-gpu cannot be compared.
     """
-    settings = sweep.settings
-    states = cell_states(sweep)
-    how = (settings.gpu or "CPU", settings.workers)
-    recorded = read_recorded(sweep.ledger.store, sweep.cells, sweep.dataset, *how)
-    kinds: dict[str, list[Cell]] = {}
-    for cell in sweep.cells:
-        kinds.setdefault(condition(cell).partition(" S=")[0], []).extend([cell] * times(cell))
-    at_once, refusal = _room(sweep)
-    prices = read_prices()
-    per_worker = (settings.gpu, settings.gpus_per_worker, settings.cpus_per_worker)
-    instance = prices.cheapest(*per_worker) if prices else None
-    held = instance.holds(*per_worker) if instance else 0
+    settings, states = sweep.settings, cell_states(sweep)
+    room, refusal = _room(sweep)
+    nodes, prices = None if room is None else room.nodes, read_prices()
+    kinds: dict[str, list[_Placed]] = {}
+    shares: list[Share] = []
+    for gpu, cells in by_gpu(sweep, sweep.cells).items():
+        own = _placed(sweep, gpu, cells, states)
+        group = Group(
+            workers=settings.workers, gpu=gpu,
+            gpus=settings.gpus_per_worker, cpus=settings.cpus_per_worker,
+        )  # fmt: skip
+        shares.append(
+            Share(
+                gpu=gpu,
+                open=sum(each.open for each in own),
+                seconds=_seconds(own),
+                groups=None if room is None else room.groups_of(gpu),
+                rate=None if prices is None else prices.rate(group, nodes),
+            )
+        )
+        for each in own:
+            kinds.setdefault(condition(each.cell).partition(" S=")[0], []).append(each)
     return Forecast(
         states={state: sum(each == state for each in states.values()) for state in STATES},
-        kinds=[_kind(sweep, title, cells, states, recorded) for title, cells in kinds.items()],
+        kinds=[_kind(title, own) for title, own in kinds.items()],
+        shares=shares,
+        in_turn=settings.max_concurrent is not None,
         workers=settings.workers,
         gpu=settings.gpu,
         larger_gpu=settings.larger_gpu,
         gpus_per_worker=settings.gpus_per_worker,
-        at_once=at_once,
+        at_once=None if room is None else room.at_once,
         refusal=refusal,
         prices=prices,
-        instance=instance,
-        workers_on_instance=held,
     )
 
 
-def _kind(
-    sweep: Sweep, title: str, cells: Sequence[Cell], states: dict[str, State], recorded: Recorded
-) -> Kind:
-    settings = sweep.settings
-    open_ = [cell for cell in cells if states[cell.key] != "finished"]
-    needs = {
-        cell.key: estimate(cell.config, sweep.dataset, settings.workers, settings.gpu is not None)
+@dataclass(frozen=True)
+class _Placed:
+    """A cell, where it is placed, and what it takes."""
+
+    cell: Cell
+    gpu: str | None
+    open: bool
+    need: Need
+    taken: Taken
+
+
+def _placed(
+    sweep: Sweep, gpu: str | None, cells: Sequence[Cell], states: Mapping[str, State]
+) -> list[_Placed]:
+    """Cells on one kind of GPU."""
+    workers = sweep.settings.workers
+    recorded = read_recorded(sweep.ledger.store, cells, sweep.dataset, gpu or "CPU", workers)
+    return [
+        _Placed(
+            cell,
+            gpu,
+            states[cell.key] != "finished",
+            estimate(cell.config, sweep.dataset, workers, gpu is not None),
+            recorded.of(cell.config),
+        )
         for cell in cells
-    }
-    taken = {cell.key: recorded.of(cell.config) for cell in cells}
-    seconds = [taken[cell.key].seconds for cell in open_]
+    ]
+
+
+def _kind(title: str, cells: Sequence[_Placed]) -> Kind:
     return Kind(
         title=title,
-        cells=cells,
-        open=open_,
-        need=max(needs.values(), key=lambda need: need.memory_gib),
-        taken=max(taken.values(), key=lambda each: each.cells),
-        seconds=None if None in seconds else sum(s for s in seconds if s is not None),
+        cells=[each.cell for each in cells],
+        open=[each.cell for each in cells if each.open],
+        gpus=list(dict.fromkeys(each.gpu for each in cells)),
+        need=max((each.need for each in cells), key=lambda need: need.memory_gib),
+        taken=max((each.taken for each in cells), key=lambda taken: taken.cells),
+        seconds=_seconds(cells),
     )
 
 
-def _room(sweep: Sweep) -> tuple[int | None, str]:
+def _seconds(cells: Sequence[_Placed]) -> float | None:
+    """Expected of those that are open, one after the other."""
+    return added(each.taken.seconds for each in cells if each.open)
+
+
+def _room(sweep: Sweep) -> tuple[Found | None, str]:
     """How many cells fit at a time, and why some fit nowhere."""
-    at_once: int | None = None
+    room: Found | None = None
     try:
-        at_once = cells_at_a_time(sweep, sweep.cells)
+        room = find_room(sweep, sweep.cells)
         check_memory(sweep, sweep.cells)
     except SweepError as error:
-        return at_once, str(error)
-    return at_once, ""
+        return room, str(error)
+    return room, ""

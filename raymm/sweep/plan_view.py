@@ -96,9 +96,11 @@ def needs_table(found: Forecast) -> Table:
 
 
 def _fits(found: Forecast, kind: Kind) -> str:
+    """Whether a model fits --gpu; where --larger-gpu is given too, on which it is placed."""
+    if found.larger_gpu is not None:
+        larger = found.larger_gpu if len(kind.gpus) == 1 else f"some: {found.larger_gpu}"
+        return larger if found.larger_gpu in kind.gpus else "yes"
     fits = found.fits(kind)
-    if fits != "yes" and found.larger_gpu is not None:
-        return found.larger_gpu
     return "NO" if fits == "no" else str(fits)
 
 
@@ -140,24 +142,40 @@ def _expected(found: Forecast) -> str:
             "--calibrate trains one of each model for 2 epochs to find out"
         )
     unit = "GPU-hours" if found.gpu else "CPU worker-hours"
-    hours = f"{found.worker_hours:.2g} {unit}"
+    hours = f"{found.worker_hours:.2g} {unit}{_by_gpu(found)}"
     if found.wall_s is None:
         return hours
     return f"about {duration(found.wall_s)}, {hours}; by the time like cells have taken"
 
 
+def _by_gpu(found: Forecast) -> str:
+    """The hours on each kind of GPU, where there are several."""
+    busy = [share for share in found.shares if share.open and share.seconds is not None]
+    if len(busy) < 2:
+        return ""
+    hours = [(share.gpu, (share.seconds or 0) * found.workers / 3600) for share in busy]
+    return f" ({', '.join(f'{each:.2g} {gpu}' for gpu, each in hours)})"
+
+
 def _cost(found: Forecast) -> str:
     if found.prices is None:
         return "not known: cluster/prices.toml is not here"
-    if found.instance is None:
-        return f"not known: cluster/prices.toml has no machine for a worker (--gpu {found.gpu})"
+    busy = [share for share in found.shares if share.open] or found.shares
+    rates = [share.rate for share in busy if share.rate is not None]
+    if len(rates) < len(busy):
+        asked = ", ".join(share.gpu or "none" for share in busy if share.rate is None)
+        return f"not known: cluster/prices.toml has no machine for a worker (--gpu {asked})"
+    machines = {rate.machine.name: rate.machine for rate in rates}
     on_demand, spot = found.cost(spot=False), found.cost(spot=True)
     if on_demand is None or spot is None:
-        price = f"{found.instance.on_demand:g} {found.prices.currency} an hour"
-        return f"{found.instance.name} is {price}; {found.prices.note}"
+        each = [
+            f"{name} is {machine.on_demand:g} {found.prices.currency} an hour"
+            for name, machine in machines.items()
+        ]
+        return f"{', '.join(each)}; {found.prices.note}"
     return (
         f"{on_demand:,.2f} {found.prices.currency} on demand, {spot:,.2f} spot, on "
-        f"{found.instance.name} fully used; {found.prices.note}"
+        f"{' and '.join(machines)} fully used; {found.prices.note}"
     )
 
 

@@ -66,7 +66,7 @@ class Recorded:
         self._dataset = dataset
         self._runs: dict[Kind, list[RunRecord]] = {}
         self._like: dict[Kind, list[_Like]] = {}
-        self._kinds: dict[tuple[object, ...], Kind] = {}
+        self._taken: dict[tuple[object, ...], Taken] = {}
         where = _where(dataset, accelerator, workers)
         for run in runs:
             if is_measured(run) and where.items() <= run.tags.items():
@@ -74,6 +74,14 @@ class Recorded:
 
     def of(self, cell: CellConfig) -> Taken:
         """What like cells have taken."""
+        # Cells that differ by their seed alone, of which there may be thousands, take the same.
+        train = cell.train
+        asked = (cell.model, train.batch_size, train.precision, train.epochs, cell.data.sparsity)
+        if asked not in self._taken:
+            self._taken[asked] = self._of(cell)
+        return self._taken[asked]
+
+    def _of(self, cell: CellConfig) -> Taken:
         like = self._likes(cell)
         if not like:
             return Taken(0, None, None)
@@ -85,10 +93,7 @@ class Recorded:
         )
 
     def _likes(self, cell: CellConfig) -> list[_Like]:
-        decides = (cell.model, cell.train.batch_size, cell.train.precision)
-        if decides not in self._kinds:
-            self._kinds[decides] = kind_of(params(to_dict(cell)))
-        kind = self._kinds[decides]
+        kind = kind_of(params(to_dict(cell)))
         if kind not in self._like:
             self._like[kind] = [self._as_like(run, cell) for run in self._runs.get(kind, [])]
         return self._like[kind]

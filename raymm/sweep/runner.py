@@ -162,6 +162,7 @@ def train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder, stopping: Event
         TrackingError: the tracking store has refused something.
         KeyboardInterrupt: a second Ctrl-C.
     """
+    from raymm.sweep.tags import ACCELERATOR
     from raymm.training.cluster import room_on_cluster
     from raymm.training.pool import WorkerPool
     from raymm.training.scratch import scratch_folder
@@ -174,7 +175,8 @@ def train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder, stopping: Event
             shape = dataclasses.replace(job.pool, one_node=room.one_node)
             pool = WorkerPool(shape, sweep.dataset, groups=groups, expected=job.expected)
             pools.append(stack.enter_context(pool))
-            lanes.append(_Lane(job.dealer, pool.dispatcher, groups))
+            tags = {ACCELERATOR: job.pool.gpu or "CPU"}
+            lanes.append(_Lane(job.dealer, pool.dispatcher, groups, tags))
         tuner = _tuner(lanes, recorder, folder, stopping)
         try:
             tuner.fit()
@@ -190,11 +192,12 @@ def train(sweep: Sweep, jobs: Sequence[Job], recorder: Recorder, stopping: Event
 
 @dataclass
 class _Lane:
-    """A job under way: who deals, who trains, and which deals are open."""
+    """A job under way: who deals, who trains, what its cells' runs say of that, and open deals."""
 
     dealer: Dealer
     dispatcher: Handle
     groups: int
+    tags: Mapping[str, str]
     open: set[str] = field(default_factory=set)
 
     @property
@@ -293,7 +296,7 @@ class _DealtTrials(Searcher):
                 lane.open.add(deal.name)
                 self._deals[deal.name] = lane, deal
                 self._of_trial[trial_id] = deal.name
-                self._expect(deal.cells, deal.tags)
+                self._expect(deal.cells, {**deal.tags, **lane.tags})
                 return {DEAL: deal.name, POOL: number, KEYS: [cell.key for cell in deal.cells]}
         done = all(lane.dealer.exhausted for _, lane in self._lanes)
         return Searcher.FINISHED if done else None

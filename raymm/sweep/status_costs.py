@@ -7,12 +7,13 @@ of cell, here or by another sweep on the same hardware, is not known.
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
 
-from raymm.sweep.prices import GPU_MEMORY_GIB, Instance, Prices
+from raymm.sweep.prices import GPU_MEMORY_GIB, Group, Prices, Rate
 from raymm.sweep.progress import duration
 from raymm.sweep.recorded import is_measured, kind_of, parts_s
 from raymm.sweep.tags import (
@@ -37,7 +38,8 @@ class Kind:
 
     Attributes:
         memory_gib: the peak of a worker of any like cell.
-        used_s, left_s: of all its cells one after the other: so far, and still to come.
+        used, left: seconds of all its cells one after the other, by the kind of GPU they are trained
+            on: so far, and still to come; the latter None if not known.
     """
 
     title: str
@@ -45,10 +47,20 @@ class Kind:
     parameters: int | None
     memory_gib: float | None
     seconds: float | None
-    used_s: float
-    left_s: float | None
+    used: Mapping[str, float]
+    left: Mapping[str, float] | None
     finished: int
     running: int
+
+    @property
+    def used_s(self) -> float:
+        """So far."""
+        return sum(self.used.values())
+
+    @property
+    def left_s(self) -> float | None:
+        """Still to come; None if not known."""
+        return None if self.left is None else sum(self.left.values())
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class Costs:
     Attributes:
         kinds: its models.
         workers: of a cell.
-        accelerator: kind of GPU of a worker, or "CPU".
+        accelerator: kind of GPU that was asked for, or "CPU"; some models may be on a larger kind.
         gpu_share: GPUs of a worker.
         cpus: CPUs of a worker.
         is_cluster: whether it runs on a cluster, which has its price.
@@ -118,14 +130,16 @@ def costs_of(
     """
     how = sweep.tags
     workers, accelerator = how.get(WORKERS, "1"), how.get(ACCELERATOR, CPU)
-    same = {ACCELERATOR: accelerator, WORKERS: workers}
-    measured = [r for r in recorded if is_measured(r) and same.items() <= r.tags.items()]
+    measured = [r for r in recorded if is_measured(r) and r.tags.get(WORKERS) == workers]
     counts: dict[str, int] = {}
     for title, cells in expected.items():
         counts[_model(title)] = counts.get(_model(title), 0) + cells
     runs = {title: [r for r in own if _model(r.tags[CONDITION]) == title] for title in counts}
     return Costs(
-        kinds=[_kind(title, cells, runs[title], measured) for title, cells in counts.items()],
+        kinds=[
+            _kind(title, cells, runs[title], measured, accelerator)
+            for title, cells in counts.items()
+        ],
         workers=int(workers),
         accelerator=accelerator,
         gpu_share=float(how.get(GPU_SHARE, 1)),
@@ -138,26 +152,45 @@ def _model(condition: str) -> str:
     return condition.partition(" S=")[0]
 
 
-def _kind(title: str, cells: int, own: Sequence[RunRecord], measured: Sequence[RunRecord]) -> Kind:
-    alike = {(kind_of(run.params), run.tags.get(DATASET)) for run in own}
-    like = [run for run in measured if (kind_of(run.params), run.tags.get(DATASET)) in alike]
+def _kind(
+    title: str, cells: int, own: Sequence[RunRecord], measured: Sequence[RunRecord], asked: str
+) -> Kind:
+    alike = {_likeness(run, asked) for run in own}
+    like = [run for run in measured if _likeness(run, asked) in alike]
     seconds = statistics.median(sum(parts_s(run)) for run in like) if like else None
     finished = [run for run in own if is_measured(run)]
     running = [run for run in own if run.status == "RUNNING"]
-    begun = sum(int(r.tags.get(EPOCH, 0)) / int(r.params["train.epochs"]) for r in running)
-    used_s = sum(sum(parts_s(run)) for run in finished) + (seconds or 0.0) * begun
-    left = max(0.0, cells - len(finished) - begun)
+    begun = {r.run_id: int(r.tags.get(EPOCH, 0)) / int(r.params["train.epochs"]) for r in running}
+    used: dict[str, float] = {}
+    spent = [(run, sum(parts_s(run))) for run in finished]
+    spent += [(run, (seconds or 0.0) * begun[run.run_id]) for run in running]
+    for run, own_s in spent:
+        used[_on(run, asked)] = used.get(_on(run, asked), 0.0) + own_s
+    left = max(0.0, cells - len(finished) - sum(begun.values()))
+    # Those to come are placed as those that have begun.
+    places = Counter(_on(run, asked) for run in own) or Counter([asked])
+    share = (seconds or 0.0) * left / places.total()
     return Kind(
         title=title,
         cells=max(cells, len(own)),
         parameters=max((int(r.metrics["parameters"]) for r in like if _counted(r)), default=None),
         memory_gib=max((run.metrics["memory/peak_gib"] for run in like), default=None),
         seconds=seconds,
-        used_s=used_s,
-        left_s=0.0 if not left else None if seconds is None else seconds * left,
+        used=used,
+        left=None if left and seconds is None else {on: n * share for on, n in places.items()},
         finished=len(finished),
         running=len(running),
     )
+
+
+def _on(run: RunRecord, asked: str) -> str:
+    """The kind of GPU that a cell is trained on, or "CPU"."""
+    return run.tags.get(ACCELERATOR, asked)
+
+
+def _likeness(run: RunRecord, asked: str) -> tuple[object, ...]:
+    """What like cells have in common, beside the number of workers."""
+    return kind_of(run.params), run.tags.get(DATASET), _on(run, asked)
 
 
 def _counted(run: RunRecord) -> bool:
@@ -181,7 +214,8 @@ def kinds_table(costs: Costs) -> Table:
             "-" if kind.left_s is None else duration(kind.left_s),
         ]
         fit = {True: "yes", False: "NO", None: "-"}[costs.fits(kind)]
-        table.add_row(kind.title, *row, *([fit] if with_fit else []))
+        others = sorted(kind.used.keys() - {costs.accelerator})
+        table.add_row(kind.title, *row, *([", ".join(others) or fit] if with_fit else []))
     return table
 
 
@@ -196,7 +230,7 @@ def totals_table(costs: Costs, prices: Prices | None) -> Table:
     unit = "GPU-hours" if gpu else "CPU worker-hours"
     table.add_row("so far", f"{costs.used_h:.2g} of {_about(costs.all_h)} {unit}")
     if gpu or costs.is_cluster:
-        table.add_row("cost", _cost(costs, gpu, prices))
+        table.add_row("cost", _cost(costs, prices))
     besides = (
         f", {costs.training_gb * 1000:,.1f} MB of checkpoints now" if costs.training_gb else ""
     )
@@ -209,22 +243,36 @@ def _about(hours: float | None) -> str:
     return "a number not known yet of" if hours is None else f"about {hours:.2g}"
 
 
-def _cost(costs: Costs, gpu: str | None, prices: Prices | None) -> str:
+def _cost(costs: Costs, prices: Prices | None) -> str:
     if prices is None:
         return "not known: cluster/prices.toml is not here"
-    per_worker = (gpu, costs.gpu_share, costs.cpus)
-    instance = prices.cheapest(*per_worker)
-    if instance is None:
-        return f"not known: cluster/prices.toml has no machine for a worker ({costs.accelerator})"
-    held = instance.holds(*per_worker)
-    used, in_all = (_price(instance, hours, held) for hours in (costs.used_h, costs.all_h))
+    rates: dict[str, Rate] = {}
+    for on in {costs.accelerator, *(each for kind in costs.kinds for each in kind.used)}:
+        group = Group(
+            workers=costs.workers, gpu=None if on == CPU else on,
+            gpus=costs.gpu_share, cpus=costs.cpus,
+        )  # fmt: skip
+        rate = prices.rate(group)
+        if rate is None:
+            return f"not known: cluster/prices.toml has no machine for a worker ({on})"
+        rates[on] = rate
+    used = [kind.used for kind in costs.kinds]
+    left = [kind.left for kind in costs.kinds]
+    in_all = None if None in left else [*used, *(each for each in left if each is not None)]
+    spent = {on for seconds in in_all or used for on, s in seconds.items() if s}
+    machines = sorted({rates[on].machine.name for on in spent or {costs.accelerator}})
     return (
-        f"{used} so far, {in_all} in all ({prices.currency} on demand / spot), on {instance.name} "
-        f"fully used; {prices.note}"
+        f"{_price(rates, used)} so far, {_price(rates, in_all)} in all ({prices.currency} on demand "
+        f"/ spot), on {' and '.join(machines)} fully used; {prices.note}"
     )
 
 
-def _price(instance: Instance, hours: float | None, held: int) -> str:
-    if hours is None:
+def _price(rates: Mapping[str, Rate], parts: Sequence[Mapping[str, float]] | None) -> str:
+    """What seconds of cells by kind of GPU cost, on demand and spot."""
+    if parts is None:
         return "not known yet"
-    return f"{hours / held * instance.on_demand:,.2f} / {hours / held * instance.spot:,.2f}"
+    on_demand, spot = (
+        sum(rates[on].of(s, spot=spot) for seconds in parts for on, s in seconds.items())
+        for spot in (False, True)
+    )
+    return f"{on_demand:,.2f} / {spot:,.2f}"

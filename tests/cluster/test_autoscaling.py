@@ -23,6 +23,8 @@ from raymm.data.sources import load_dataset
 from raymm.sweep.estimate import SLACK, estimate
 from raymm.sweep.grid import GridSettings
 from raymm.sweep.prices import GPU_MEMORY_GIB
+from raymm.sweep.tags import ACCELERATOR, KEY, KIND, SWEEP
+from raymm.tracking import Store
 from tests.cluster.pretend import WHERE
 from tests.s3.servers import Server, running
 
@@ -130,16 +132,22 @@ def share() -> float:
     return round(math.sqrt(needs["mca"] * needs["eao"]) / GPU_MEMORY_GIB["A10G"], 4)
 
 
-def planned() -> dict[str, str]:
-    """The kind of node for each cell that the settings stand for, by what is planned."""
+def planned(epochs: int) -> dict[str, str]:
+    """The kind of node that each cell belongs on, by cell key: by the estimate alone."""
     data = load_dataset("digits", GRID["modalities"])
     room = GPU_MEMORY_GIB["A10G"] * share()
     return {
-        cell.config.model.name: "a10g"
+        cell.key: "a10g"
         if estimate(cell.config, data, 1, gpu=True).memory_gib * SLACK <= room
         else "a100"
-        for cell in GridSettings(**GRID).expand(data)
+        for cell in GridSettings(**GRID, epochs=epochs).expand(data)
     }
+
+
+def recorded(cluster: Cluster, name: str) -> dict[str, str]:
+    """The kind of GPU on which the ledger says that each cell of a sweep was trained, by cell key."""
+    runs = Store(cluster.tracking).runs(f"tags.`{KIND}` = 'cell' and tags.`{SWEEP}` = '{name}'")
+    return {run.tags[KEY]: run.tags[ACCELERATOR].lower() for run in runs}
 
 
 @pytest.fixture(scope="module")
@@ -156,22 +164,28 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield Cluster(head, folder, tracking, s3, where)
 
 
+def test_a_plan_knows_what_may_come_and_brings_nothing(cluster: Cluster) -> None:
+    process = cluster.start("plan", "--plan")
+    assert process.wait(timeout=120) == 0, cluster.said("plan")
+    said = " ".join(cluster.said("plan").split())
+    assert "at a time 3 cell(s)" in said, said
+    # Of the list, the smallest machine with one A10G; with one A100 there is none.
+    assert "g5.xlarge is 1.006 USD an hour" in said and "p4d.24xlarge is 21.96 USD" in said, said
+    assert cluster.nodes() == {}
+
+
 def test_nodes_come_for_the_plan_and_go_after_it(cluster: Cluster) -> None:
     assert cluster.nodes() == {}  # from zero
-    assert set(planned().values()) == {"a10g", "a100"}
+    expected = planned(2)
+    assert sorted(expected.values()) == ["a100", "a100", "a10g", "a10g"]
     process = cluster.start("first", "--epochs", "2")
     trained = cluster.trained_on(process)
     assert process.returncode == 0, cluster.said("first")
     assert sorted(cluster.kinds.values()) == ["a100", "a10g", "a10g"]
     seen = sorted(cluster.first_seen.values())
     assert seen[-1] - seen[0] < 30  # asked for all at once
-    assert len(trained) == 4
-    assert sorted(kind for kinds in trained.values() for kind in kinds) == [
-        "a100",
-        "a100",
-        "a10g",
-        "a10g",
-    ]
+    assert trained == {key: [kind] for key, kind in expected.items()}
+    assert recorded(cluster, "first") == expected
     assert cluster.all_gone()
 
 
@@ -179,6 +193,7 @@ def test_a_node_that_is_lost_is_replaced_and_nothing_is_lost(cluster: Cluster) -
     cluster.kinds.clear()
     for file in cluster.where.iterdir():
         file.unlink()
+    expected = planned(60)
     process = cluster.start("second", "--epochs", "60", "--checkpoint-every-s", "0")
     until = time.monotonic() + 300
     while len(list(cluster.where.iterdir())) < 3 and time.monotonic() < until:
@@ -192,5 +207,8 @@ def test_a_node_that_is_lost_is_replaced_and_nothing_is_lost(cluster: Cluster) -
     assert process.returncode == 0, cluster.said("second")
     assert sorted(cluster.kinds.values()).count("a100") == 2  # the one that was lost, and another
     assert any(len(kinds) > 1 for kinds in trained.values())  # a cell was taken up again
-    assert all(set(kinds) in ({"a10g"}, {"a100"}) for kinds in trained.values())
+    assert {key: set(kinds) for key, kinds in trained.items()} == {
+        key: {kind} for key, kind in expected.items()
+    }
+    assert recorded(cluster, "second") == expected
     assert cluster.all_gone()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,23 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from raymm.config import to_dict
-from raymm.errors import ConfigError, DataError, SweepError
+from raymm.errors import DataError, SweepError
 from raymm.sweep.calibrate import calibration
 from raymm.sweep.cells import Cell, CellResult
 from raymm.sweep.drivers import BEAT_TIME
 from raymm.sweep.forecast import forecast
 from raymm.sweep.grid import GridSettings
 from raymm.sweep.opening import open_record
+from raymm.sweep.placement import by_gpu
 from raymm.sweep.plan import Sweep, prepare_sweep
 from raymm.sweep.plan_view import show_plan
-from raymm.sweep.prices import Instance, read_prices
+from raymm.sweep.prices import read_prices
 from raymm.sweep.recorded import Recorded
 from raymm.sweep.states import cell_states
+from raymm.sweep.tags import ACCELERATOR
 from raymm.tracking import RunRecord
 from tests.sweep.ledgers import lose
-from tests.sweep.small import dataset
+from tests.sweep.small import dataset, with_sequence
 
 METRICS = {"uniformity/fusion": -1.0, "time/train_s": 10.0, "memory/peak_gib": 0.75}
 
@@ -99,15 +102,93 @@ def test_what_cannot_be_placed_is_refused_after_the_plan_is_shown(uri: str) -> N
     assert "g4dn.xlarge is 0.526 USD an hour" in text and "to be checked" in text
 
 
-def test_cost_is_that_of_the_workers_hours_on_the_cheapest_machine(uri: str) -> None:
-    before = sweep(uri, gpu="A10G", workers_per_cell=4)
-    found = forecast(before)
-    assert found.cost(spot=False) is None
-    hour = dataclasses.replace(found.kinds[0], seconds=3600.0)
-    found = dataclasses.replace(found, kinds=[hour], at_once=1)
-    assert found.worker_hours == 4
-    assert found.instance is not None and found.instance.name == "g5.xlarge"
-    assert found.cost(spot=False) == pytest.approx(4 * 1.006)
+PRICES = """
+currency = "EUR"
+region = "here"
+date = "2030-01"
+source = "made up"
+instance = [
+    {name = "one", gpu = "A10G", gpus = 1, cpus = 8, on_demand = 1.0, spot = 0.5},
+    {name = "four", gpu = "A10G", gpus = 4, cpus = 48, on_demand = 5.0, spot = 2.0},
+    {name = "eight", gpu = "A100-40G", gpus = 8, cpus = 96, on_demand = 24.0, spot = 16.0},
+]
+"""
+TWO_KINDS: dict[str, Any] = {
+    "models": ("zorro", "eao"), "sparsities": (0.0,), "width": 512, "depth": 5, "heads": 8,
+    "head_size": 64, "batch_size": 4096, "precision": "fp32", "workers_per_cell": 4,
+    "gpu": "A10G", "larger_gpu": "A100", "seeds": (0, 1, 2, 3, 4),
+}  # fmt: skip
+
+
+@pytest.fixture
+def prices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(PRICES)
+    monkeypatch.setattr("raymm.sweep.forecast.read_prices", lambda: read_prices(file))
+
+
+@pytest.fixture
+def on_two_kinds(uri: str, tmp_path: Path) -> Sweep:
+    """Five cells of each of two models; one of each has been trained, on the GPU it is placed on."""
+    few = {"name": "trial", "tracking_uri": uri, **TWO_KINDS}
+
+    def prepared() -> Sweep:
+        return prepare_sweep(GridSettings(plan=True, **few), with_sequence(40, samples=100))
+
+    before = dataclasses.replace(prepared(), folder=tmp_path)
+    placed = by_gpu(before, before.cells)
+    models = {gpu: {cell.config.model.name for cell in cells} for gpu, cells in placed.items()}
+    assert models == {"A10G": {"zorro"}, "A100": {"eao"}}  # or this shows nothing
+    took = {"A10G": 10.0, "A100": 40.0}
+    with before.ledger as ledger:
+        open_record(before)
+        for gpu, cells in placed.items():
+            ledger.start(cells[0], {ACCELERATOR: str(gpu)})
+            metrics = {**METRICS, "time/train_s": took[str(gpu)]}
+            ledger.end(CellResult(cells[0].config, "long", cells[0].key, "finished", "", metrics))
+        assert ledger.flush(10)
+    return prepared()
+
+
+@pytest.mark.usefixtures("prices")
+def test_hours_are_those_of_each_kind_of_gpu_and_cost_what_its_machines_cost(
+    on_two_kinds: Sweep,
+) -> None:
+    found = forecast(on_two_kinds)
+    assert [(share.gpu, share.open) for share in found.shares] == [("A100", 4), ("A10G", 4)]
+    assert [share.seconds for share in found.shares] == pytest.approx([160, 40])
+    assert found.worker_hours == pytest.approx(4 * 200 / 3600)
+    # A cell of four workers has a machine of four A10G, or half of one with eight A100.
+    assert found.cost(spot=False) == pytest.approx((40 * 5.0 + 160 * 12.0) / 3600)
+    assert found.cost(spot=True) == pytest.approx((40 * 2.0 + 160 * 8.0) / 3600)
+    assert [kind.gpus for kind in found.kinds] == [["A100"], ["A10G"]]
+
+    console = Console(width=80)
+    with console.capture() as shown, pytest.raises(SweepError, match="No cell can be placed"):
+        show_plan(on_two_kinds, console)
+    text = " ".join(shown.get().split())
+    assert "0.59 EUR on demand, 0.38 spot, on eight and four fully used" in text, text
+    assert "0.22 GPU-hours (0.18 A100, 0.044 A10G)" in text, text
+    assert re.search(r"eao 4 of 5 .* A100 zorro 4 of 5 .* yes", text), text
+
+
+@pytest.mark.usefixtures("prices")
+def test_kinds_of_gpus_are_at_work_side_by_side_unless_cells_are_limited(
+    on_two_kinds: Sweep,
+) -> None:
+    found = forecast(on_two_kinds)
+    assert found.wall_s is None  # there is no such GPU here
+    groups = {"A100": 1, "A10G": 3}
+    shares = [dataclasses.replace(s, groups=groups[str(s.gpu)]) for s in found.shares]
+    both = dataclasses.replace(found, shares=shares)
+    assert both.wall_s == pytest.approx(20 + 160)
+    assert dataclasses.replace(both, in_turn=True).wall_s == pytest.approx(20 + 160 + 40 / 3)
+    unknown = dataclasses.replace(shares[1], seconds=None)
+    both = dataclasses.replace(both, shares=[shares[0], unknown])
+    assert both.seconds is both.wall_s is both.cost(spot=False) is None
+    done = dataclasses.replace(unknown, open=0, seconds=0.0)
+    both = dataclasses.replace(both, shares=[shares[0], done])
+    assert both.cost(spot=False) == pytest.approx(160 * 12.0 / 3600)
 
 
 def run(cell: Cell, wall_s: float, **changed: Any) -> RunRecord:
@@ -140,28 +221,6 @@ def test_time_is_that_of_like_cells_scaled_by_the_work(uri: str) -> None:
         assert Recorded([run(mca, 12.0)], dataset(), *elsewhere).of(mca.config).cells == 0
 
 
-def test_the_price_list_is_read_and_a_damaged_one_is_said(tmp_path: Path) -> None:
-    prices = read_prices()
-    assert prices is not None and "to be checked" in prices.note
-    for gpu in ("A10G", "A100", "T4", "L4", "V100", "H100", "any", None):
-        assert prices.cheapest(gpu, 1, 1) is not None, gpu
-    assert prices.cheapest("A9000", 1, 1) is None
-    big = prices.cheapest("A10G", 1, 8)
-    assert big is not None and big.cpus >= 8
-    file = tmp_path / "prices.toml"
-    file.write_text("instance = 3")
-    with pytest.raises(ConfigError, match="is not a price list"):
-        read_prices(file)
-    assert read_prices(tmp_path / "none.toml") is None
-
-
-def test_workers_fill_a_machine_by_what_runs_out_first() -> None:
-    machine = Instance(name="x", gpu="A10G", gpus=4, cpus=6, on_demand=1, spot=1)
-    assert [machine.holds("A10G", 1, cpus) for cpus in (1, 2, 7)] == [4, 3, 0]
-    assert machine.holds("A10G", 0.25, 0.1) == 16
-    assert machine.holds(None, 1, 1) == machine.holds("T4", 1, 1) == 0
-
-
 def test_sparsities_that_cannot_be_trained_on_are_named_with_how_to_leave_them_out(
     uri: str,
 ) -> None:
@@ -180,6 +239,16 @@ def test_a_calibration_is_a_small_sweep_of_its_own() -> None:
     assert (small.sparsities, small.seeds, small.epochs) == ((0.2,), (1,), 2)
     assert (small.name, small.models, small.width) == ("mine-calibration", settings.models, 64)
     assert not small.calibrate and not small.plan
+
+
+@pytest.mark.parametrize(
+    ("sparsities", "kept"), [((0.4,), (0.4,)), ((0.4, 0.2), (0.2, 0.4)), ((0.8, 0, 0.4), (0, 0.8))]
+)
+def test_models_that_may_be_on_either_kind_of_gpu_are_calibrated_at_both_ends(
+    sparsities: tuple[float, ...], kept: tuple[float, ...]
+) -> None:
+    settings = GridSettings(sparsities=sparsities, gpu="A10G", larger_gpu="A100", calibrate=True)
+    assert calibration(settings, "mine").sparsities == kept
 
 
 def test_a_ledger_is_read_by_a_plan_and_not_made(tmp_path: Path, uri: str) -> None:

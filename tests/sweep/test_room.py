@@ -51,6 +51,14 @@ def test_cells_on_own_gpus_take_cpus_too(settings: dict[str, Any], fit: int) -> 
     assert cells_at_a_time(sweep, sweep.cells) == fit
 
 
+@pytest.mark.usefixtures("four_gpus", "here")
+def test_cells_on_own_gpus_cost_what_such_a_machine_costs() -> None:
+    found = forecast(planned(gpu="A10G"))
+    (share,) = found.shares
+    assert share.groups == 4 and share.rate is not None
+    assert (share.rate.machine.name, share.rate.cells) == ("g5.12xlarge", 4)
+
+
 @pytest.mark.parametrize("settings", [{"cpus_per_worker": 9}, {"gpu": "H100"}])
 @pytest.mark.usefixtures("four_gpus")
 def test_what_own_gpus_or_cpus_cannot_hold_is_refused_with_nothing_written(

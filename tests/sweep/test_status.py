@@ -138,9 +138,27 @@ def test_memory_time_cost_and_storage_of_a_running_sweep_are_those_of_its_finish
     assert "2 worker(s) with 1 A10G and 4 CPU(s) each" in words
     used_h = 2 * 0.5 * (1 + 2 / epochs)
     assert f"{used_h:.2g} of about 3 GPU-hours" in words
-    assert f"{used_h * 1.006:,.2f} / " in words and f"{3 * 1.006:,.2f} / " in words
+    # Of machines that hold both workers, g5.12xlarge costs least: 5.672 for four GPUs.
+    assert f"{used_h * 1.418:,.2f} / " in words and f"{3 * 1.418:,.2f} / " in words
+    assert "on g5.12xlarge fully used" in words
     assert "6.0 MB of weights in the end, 32.0 MB of checkpoints now" in words
     ledger.abandon("done")
+
+
+def test_cells_on_another_kind_of_gpu_cost_what_that_costs(uri: str) -> None:
+    cells = [cell(seed) for seed in (1, 2)]
+    with opened(uri, cells=cells, how=HOW) as ledger:
+        for each, gpu in zip(cells, ("A10G", "A100"), strict=True):
+            ledger.start(each, {ACCELERATOR: gpu})
+            ledger.end(CellResult(each.config, "digits", each.key, "finished", metrics=TOOK))
+        assert ledger.flush(10)
+        text = shown(uri)
+    (row,) = [line.split() for line in text.splitlines() if line.startswith("mca  ")]
+    assert row[-1] == "A100"
+    # Half an hour each, for two workers: of four A10G (5.672), and of eight A100 (21.96).
+    cost = 0.5 * 5.672 / 2 + 0.5 * 21.96 / 4
+    words = " ".join(text.split())
+    assert f"{cost:,.2f} / " in words and "on g5.12xlarge and p4d.24xlarge fully used" in words
 
 
 def test_what_no_cell_has_shown_yet_is_not_known(uri: str) -> None:
