@@ -11,7 +11,9 @@ if answers; then
     exit 1
 fi
 log=$(mktemp)
-# Not a terminal's: ssh would stop as soon as it is in the background.
+# Its input is not a terminal's: ssh would stop as soon as it is in the background. In a group of its own
+# (-m), as ssh, which it starts, has to end with it.
+set -m
 ray dashboard --port "$port" "$1" </dev/null >"$log" 2>&1 &
 tunnel=$!
 until answers; do
@@ -22,4 +24,4 @@ until answers; do
     fi
     sleep 1
 done
-echo "$address leads to the cluster until: kill $tunnel"
+echo "$address leads to the cluster until: kill -- -$tunnel"

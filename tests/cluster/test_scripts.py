@@ -141,13 +141,13 @@ def test_connecting(run: Run, programs: Path) -> None:
     port = str(free_port())
     said = run("connect.sh", "my-aws.yaml", PORT=port)
     assert said.returncode == 0, said.stderr
-    found = re.search(rf"^http://127.0.0.1:{port} .* kill (\d+)$", said.stdout)
+    found = re.search(rf"^http://127.0.0.1:{port} .* kill -- -(\d+)$", said.stdout)
     assert found is not None, said.stdout
     try:
         again = run("connect.sh", "my-aws.yaml", PORT=port)
         assert again.returncode == 1 and "already" in again.stderr
     finally:
-        os.kill(int(found[1]), signal.SIGTERM)
+        os.killpg(int(found[1]), signal.SIGTERM)
 
 
 def test_a_cluster_that_is_not_up(run: Run, programs: Path) -> None:
