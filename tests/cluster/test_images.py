@@ -98,3 +98,8 @@ def test_what_a_job_takes_along_is_small_and_whole(tmp_path: Path) -> None:
     assert not tops & {".git", ".venv", "tests", "benchmarks", "results", "mlruns", "storage"}
     assert "cluster/prices.toml" in names and "sweeps/sparsity_grid.py" in names
     assert made.stat().st_size < MOST_MIB * 2**20
+
+
+def test_filled_in_files_and_passwords_stay_out_of_git_and_of_jobs() -> None:
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {".env", "/my-*.yaml"} <= set(ignored)
