@@ -46,6 +46,7 @@ def test_the_image_has_the_ray_and_the_packages_that_are_tested() -> None:
     assert f"FROM rayproject/ray:{ray.__version__}-py311-gpu\n" in dockerfile
     assert pinned("ray") == ray.__version__
     assert "-c constraints.txt" in dockerfile
+    assert f"google-api-python-client=={pinned('google-api-python-client')}\n" in dockerfile
 
 
 def test_the_server_is_the_mlflow_that_is_tested() -> None:
