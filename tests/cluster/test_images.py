@@ -49,6 +49,16 @@ def test_the_image_has_the_ray_and_the_packages_that_are_tested() -> None:
     assert f"google-api-python-client=={pinned('google-api-python-client')}\n" in dockerfile
 
 
+def test_docker_is_sent_what_the_image_is_built_from() -> None:
+    dockerfile = (CLUSTER / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY --chown=\S+ (.+) \S+$", dockerfile, re.M)
+    wanted = {source for line in copied for source in line.split()}
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[1] == "*"
+    assert {line[1:] for line in lines if line.startswith("!")} == wanted
+    assert not [source for source in wanted if not (ROOT / source).exists()]
+
+
 def test_the_server_is_the_mlflow_that_is_tested() -> None:
     for name in ("Dockerfile", "compose.yaml", "kubernetes.yaml"):
         assert pinned("mlflow") in (CLUSTER / "mlflow" / name).read_text(), name
