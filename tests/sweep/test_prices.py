@@ -101,6 +101,18 @@ def test_cells_on_the_shipped_cluster_cost_what_its_machines_cost(
     assert rate is not None and (rate.machine.name, rate.cells) == (machine, cells)
 
 
+@pytest.mark.parametrize("file", ["aws.yaml", "gcp.yaml"])
+def test_machines_of_the_shipped_clusters_are_found_by_what_their_nodes_have(file: str) -> None:
+    prices = read_prices()
+    config = yaml.safe_load((ROOT / "cluster" / file).read_text())
+    assert prices is not None
+    for kind in node_types(config):
+        own = config["available_node_types"][kind.name]["node_config"]
+        found = prices.machine_of(kind.resources)
+        assert found is not None, kind
+        assert found.name == own.get("InstanceType", own.get("machineType"))
+
+
 def test_the_price_list_is_read_and_a_damaged_one_is_said(tmp_path: Path) -> None:
     prices = read_prices()
     assert prices is not None and "to be checked" in prices.note
