@@ -120,4 +120,7 @@ def _address(written: str, version: int) -> Address:
     raw = bytes.fromhex(written)
     words = [raw[i : i + 4][::-1] for i in range(0, len(raw), 4)]
     packed = b"".join(words)
-    return ipaddress.IPv4Address(packed) if version == 4 else ipaddress.IPv6Address(packed)
+    if version == 4:
+        return ipaddress.IPv4Address(packed)
+    address = ipaddress.IPv6Address(packed)
+    return address.ipv4_mapped or address  # a socket of both kinds that is bound to one of IPv4

@@ -15,6 +15,7 @@ from typing import Any
 
 import joblib
 import ray
+from ray._private import ray_constants
 
 from raymm.errors import SweepError
 from raymm.training.growth import UNKNOWN_MOST, NodeType, growth
@@ -61,7 +62,7 @@ def connected(address: str | None, num_cpus: int | None = None) -> Iterator[None
         options |= {"include_dashboard": False, "num_cpus": num_cpus or joblib.cpu_count()}
     _check_answers(address)
     try:
-        with _signals_kept(), _without_log_level_line():
+        with _signals_kept(), _without_log_level_line(), _on_loopback(address is None):
             ray.init(address=address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise SweepError(
@@ -130,6 +131,21 @@ def _without_log_level_line() -> Iterator[None]:
             aside.seek(0)
             kept = [line for line in aside if LOG_LEVEL_LINE not in line]
             os.write(2, b"".join(kept))
+
+
+@contextmanager
+def _on_loopback(local: bool) -> Iterator[None]:
+    """Have a Ray that is started for a sweep listen to this machine only: whoever reaches its ports can
+    run programs. On Linux it listens to the network unless a variable says otherwise, which it reads
+    when it is imported.
+    """
+    usual = ray_constants.ENABLE_RAY_CLUSTER
+    if local and ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR not in os.environ:
+        ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = usual
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def test_closed_ports_are_fine() -> None:
 def test_addresses_of_version_6() -> None:
     found = list(listening({6: TCP6}))
     assert found == [
-        (ipaddress.ip_address("::ffff:127.0.0.1"), 9000),
+        (ipaddress.ip_address("127.0.0.1"), 9000),
         (ipaddress.ip_address("fe80::5054:ff:fe1d:adb6"), 80),
     ]
 

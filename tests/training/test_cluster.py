@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from raymm.doctor.ports import listening
 from raymm.errors import SweepError
 from raymm.training.cluster import LOG_LEVEL, _without_log_level_line, connected
 
@@ -76,3 +77,17 @@ def test_that_the_machine_is_too_busy_for_ray_is_told(monkeypatch: pytest.Monkey
     monkeypatch.setattr("raymm.training.cluster.ray.init", init)
     with pytest.raises(SweepError, match=r"too busy.*same command again"), connected(None):
         pass
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_a_ray_of_this_machine_listens_to_this_machine_only() -> None:
+    import ray
+
+    (node,) = ray.nodes()
+    ports = {number for name, number in node.items() if name.endswith("Port") and number > 0}
+    ports.add(int(ray.get_runtime_context().gcs_address.rpartition(":")[2]))
+    assert len(ports) >= 3
+    found = {port: address for address, port in listening() if port in ports}
+    assert found.keys() == ports
+    assert all(address.is_loopback for address in found.values()), found
