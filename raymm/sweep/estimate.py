@@ -32,8 +32,9 @@ from raymm.data.dataset import Dataset, Modality, ModalitySpec
 from raymm.models.channels import fusion_channels
 from raymm.training.sizes import CHECKPOINT_BYTES, EVALUATION_BATCH, GIB, KEPT, WEIGHT_BYTES
 
-PROCESS_GIB = {"cpu": 0.42, "gpu": 0.6}
-"""A worker's process with nothing to train: resident memory, or what the CUDA context holds."""
+PROCESS_GIB = {"cpu": 0.42, "cpu, torch for GPUs": 0.7, "gpu": 0.6}
+"""A worker's process with nothing to train: resident memory, to which a torch that is built for GPUs adds
+its libraries, or what the CUDA context holds."""
 PASSES_OVER_PAIRS = ("eao",)
 FUSION_TOKENS = ("mca", "zorro")
 NO_TOKENS = ("cbmf", "convirt")
@@ -92,7 +93,7 @@ def _estimate(cell: CellConfig, dataset: Dataset, workers: int, gpu: bool) -> Ne
     step = tokens * batch / workers * size * (depth * block + made + under_way)
     loss = 16 * min(pairs * batch**2, 2**26) + 12 * embeddings * batch * model.width
     scored = tokens * max(batch, EVALUATION_BATCH) / workers * size * (made + under_way)
-    least_gib = PROCESS_GIB["gpu" if gpu else "cpu"] + 20 * parameters / GIB
+    least_gib = PROCESS_GIB[_process(gpu)] + 20 * parameters / GIB
     return Need(
         parameters=parameters,
         memory_gib=least_gib + max(step + loss, scored) / GIB,
@@ -100,6 +101,16 @@ def _estimate(cell: CellConfig, dataset: Dataset, workers: int, gpu: bool) -> Ne
         training_gb=KEPT * CHECKPOINT_BYTES * parameters / 1e9,
         finished_gb=WEIGHT_BYTES * parameters / 1e9,
     )
+
+
+def _process(gpu: bool) -> str:
+    """The kind of a worker's process, in `PROCESS_GIB`."""
+    import torch  # which the parameters' count has taken its time for
+
+    if gpu:
+        return "gpu"
+    for_gpus = torch.version.cuda is not None or torch.version.hip is not None
+    return "cpu, torch for GPUs" if for_gpus else "cpu"
 
 
 def tokens_per_sample(cell: CellConfig, dataset: Dataset) -> float:
