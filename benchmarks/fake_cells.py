@@ -159,10 +159,7 @@ def kind_of(pid: int) -> str:
     said = title(pid)
     if said.startswith("ray::"):
         return said.split()[0].split(".")[0]
-    return next(
-        (name for name in SERVERS if name in said),
-        "other",
-    )
+    return next((name for name in SERVERS if name in said), "other")
 
 
 def drive(

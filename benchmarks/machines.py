@@ -8,7 +8,7 @@ from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
 
 
-class Machines(FakeMultiNodeProvider):  # type: ignore[misc]  # Ray's has no types
+class Machines(FakeMultiNodeProvider):
     """Ray's fake provider, but a machine whose raylet was killed is no longer on its list.
 
     Ray's own keeps it, and the autoscaler waits for ever for it to come up. A cloud does not list a

@@ -11,7 +11,7 @@ from raymm.sweep.cells import Cell
 from raymm.sweep.estimate import SLACK, Need, estimate
 from raymm.sweep.placement import by_gpu
 from raymm.sweep.plan import Sweep
-from raymm.sweep.prices import GPU_MEMORY_GIB, Group, Prices, Rate, read_prices
+from raymm.sweep.prices import GPU_MEMORY_GIB, SECONDS_AN_HOUR, Group, Prices, Rate, read_prices
 from raymm.sweep.recorded import Taken, read_recorded
 from raymm.sweep.room import Found, check_memory, find_room
 from raymm.sweep.states import STATES, State, cell_states
@@ -125,7 +125,7 @@ class Forecast:
     @property
     def worker_hours(self) -> float | None:
         """Hours of all workers; GPU-hours where each has a GPU."""
-        return None if self.seconds is None else self.seconds * self.workers / 3600
+        return None if self.seconds is None else self.seconds * self.workers / SECONDS_AN_HOUR
 
     def cost(self, *, spot: bool) -> float | None:
         """Of training, on machines that are fully used."""

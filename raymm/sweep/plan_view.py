@@ -10,7 +10,7 @@ from raymm.errors import SweepError
 from raymm.sweep.estimate import SLACK
 from raymm.sweep.forecast import Forecast, Kind, forecast
 from raymm.sweep.plan import Sweep, at_a_time
-from raymm.sweep.prices import GPU_MEMORY_GIB
+from raymm.sweep.prices import GPU_MEMORY_GIB, SECONDS_AN_HOUR
 from raymm.sweep.progress import duration
 
 STATE_WORDS = {
@@ -150,11 +150,12 @@ def _expected(found: Forecast) -> str:
 
 def _by_gpu(found: Forecast) -> str:
     """The hours on each kind of GPU, where there are several."""
-    busy = [share for share in found.shares if share.open and share.seconds is not None]
-    if len(busy) < 2:
-        return ""
-    hours = [(share.gpu, (share.seconds or 0) * found.workers / 3600) for share in busy]
-    return f" ({', '.join(f'{each:.2g} {gpu}' for gpu, each in hours)})"
+    hours = [
+        f"{share.seconds * found.workers / SECONDS_AN_HOUR:.2g} {share.gpu}"
+        for share in found.shares
+        if share.open and share.seconds is not None
+    ]
+    return f" ({', '.join(hours)})" if len(hours) > 1 else ""
 
 
 def _cost(found: Forecast) -> str:

@@ -24,6 +24,11 @@ GPU_MEMORY_GIB = {
 Ray calls A100 may be either; the smaller counts."""
 
 
+def is_of_kind(gpu: str, asked: str) -> bool:
+    """Whether a GPU is of the kind that was asked for: A100 asks for either size of it."""
+    return gpu == asked or gpu.startswith(f"{asked}-")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """The workers of a cell.
@@ -60,7 +65,7 @@ class Instance:
         """Whether it has GPUs of a kind; A100 asks for either; None for a machine without."""
         if gpu is None:
             return self.gpus == 0
-        return self.gpus > 0 and (gpu == self.gpu or self.gpu.startswith(f"{gpu}-"))
+        return self.gpus > 0 and is_of_kind(self.gpu, gpu)
 
     def holds(self, group: Group) -> int:
         """How many workers of a group it holds."""
@@ -134,7 +139,7 @@ def _kind(node: Node) -> str | None:
 def _on(node: Node, group: Group) -> int:
     """How many workers of a group a node holds."""
     kind = _kind(node) or ""
-    asked = group.gpu in (None, "any", kind) or kind.startswith(f"{group.gpu}-")
+    asked = group.gpu is None or group.gpu == "any" or is_of_kind(kind, group.gpu)
     return workers_that_fit([node], group.needs) if asked else 0
 
 

@@ -13,7 +13,7 @@ from raymm.sweep.cells import Cell
 from raymm.sweep.estimate import estimate
 from raymm.sweep.placement import by_gpu
 from raymm.sweep.plan import Sweep
-from raymm.sweep.prices import ACCELERATOR_TYPE, GPU_MEMORY_GIB
+from raymm.sweep.prices import ACCELERATOR_TYPE, GPU_MEMORY_GIB, is_of_kind
 from raymm.training.placing import workers_that_fit
 
 
@@ -152,8 +152,13 @@ def _this_machine() -> tuple[str, dict[str, float]]:
 def _groups_here(
     workers: int, gpu: str | None, needs: Mapping[str, float], kind: str, own: Mapping[str, float]
 ) -> int:
+    """How many groups fit this machine.
+
+    Raises:
+        SweepError: not even one; says what there is.
+    """
     groups = workers_that_fit([own], needs) // workers
-    if groups and (gpu in ("any", kind) or kind.startswith(f"{gpu}-")):
+    if groups and gpu is not None and (gpu == "any" or is_of_kind(kind, gpu)):
         return groups
     raise SweepError(
         f"No cell can be placed: it needs {workers} worker(s) with a GPU of kind {gpu} and "

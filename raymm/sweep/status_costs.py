@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from raymm.sweep.prices import GPU_MEMORY_GIB, Group, Prices, Rate
+from raymm.sweep.prices import GPU_MEMORY_GIB, SECONDS_AN_HOUR, Group, Prices, Rate
 from raymm.sweep.progress import duration
 from raymm.sweep.recorded import is_measured, kind_of, parts_s
 from raymm.sweep.tags import (
@@ -86,7 +86,7 @@ class Costs:
     @property
     def used_h(self) -> float:
         """Hours of all workers so far."""
-        return sum(kind.used_s for kind in self.kinds) * self.workers / 3600
+        return sum(kind.used_s for kind in self.kinds) * self.workers / SECONDS_AN_HOUR
 
     @property
     def all_h(self) -> float | None:
@@ -94,7 +94,7 @@ class Costs:
         left = [kind.left_s for kind in self.kinds]
         if None in left:
             return None
-        return self.used_h + sum(s for s in left if s is not None) * self.workers / 3600
+        return self.used_h + sum(s for s in left if s is not None) * self.workers / SECONDS_AN_HOUR
 
     @property
     def finished_gb(self) -> float:

@@ -9,8 +9,7 @@ from raymm.report.grids import seeds_of
 from raymm.report.headline import best_means, verdicts
 from raymm.report.names import model_label
 from raymm.report.page.markup import Markup, element, paragraph
-
-HOURS = 3600.0
+from raymm.sweep.prices import SECONDS_AN_HOUR
 
 
 def opening(evidence: Evidence) -> Iterator[Markup]:
@@ -25,8 +24,7 @@ def opening(evidence: Evidence) -> Iterator[Markup]:
         yield element("details", [summary, *details])
     else:
         yield from details
-    if evidence.notes:
-        notes = [paragraph(note) for note in evidence.notes]
+    if notes := [paragraph(note) for note in evidence.notes]:
         yield element("div", [element("strong", "To be known"), *notes], class_="note")
 
 
@@ -47,7 +45,7 @@ def chips(evidence: Evidence) -> Iterator[Markup]:
     fewest, most = seeds_of(cells)
     yield _chip("seeds", f"{fewest} to {most}" if fewest < most else f"{most}")
     if "time/train_s" in finished and finished["time/train_s"].notna().any():
-        hours = float(finished["time/train_s"].sum()) / HOURS
+        hours = float(finished["time/train_s"].sum()) / SECONDS_AN_HOUR
         yield _chip("training time", f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:.1f} min")
 
 
