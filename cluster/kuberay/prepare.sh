@@ -15,9 +15,8 @@
 # https://storage.googleapis.com, AWS_REQUEST_CHECKSUM_CALCULATION=when_required, too.
 set -euo pipefail
 registry=${1:?REGISTRY is missing} bucket=${2:?BUCKET is missing} access=${3:-}
-folder=$(dirname "$0") now=$(date -u +%Y%m%d%H%M%S)
-# A tag for images: the commit that is checked out, with the time if it has been changed.
-source=$(git -C "$folder" describe --always --exclude='*' --abbrev=12 --dirty="-$now" 2>/dev/null || echo "$now")
+folder=$(dirname "$0")
+source=$("$folder/../tag.sh")
 role=ROLE
 case $access in
     arn:*) role=$access ;;
